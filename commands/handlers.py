@@ -1,0 +1,188 @@
+"""From a command to a position in the log.
+
+Accepting depends on the log and a cached sealing key alone. Refusals are advice, except that "no such chat"
+and "not a member" are believed only once the fold has passed the log's end as it was on arrival.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from commands.chat import Chat
+from commands.decide import ChatCommand, Send, decide, wanted
+from commands.errors import BadReply, IdFromFuture, Invalid, TidingsError, TooLarge
+from commands.ports import Appended, ChatSource, EventLog, Outcomes, Progress
+from commands.rules import FUTURE_MS, refusal
+from commands.sealing import Sealer
+from events.codec import make
+from events.ids import id_ms, is_uuid7, unix_ms, uuid7
+from events.log import Position
+from events.types import EventData, MessageKind, MessageSent
+
+MAX_TEXT_BYTES = 102_400
+WAIT_S = 2.0
+"""How long a refusal waits to be believed, and an HTTP command for its fold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message as its author wrote it."""
+
+    chat_id: str
+    message_id: str
+    kind: MessageKind
+    text: str
+    file_id: str | None = None
+    reply_to_message: str | None = None
+
+
+class Commands:
+    """The handlers. One instance serves a whole process; all methods run on its event loop."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        chats: ChatSource,
+        progress: Progress,
+        outcomes: Outcomes,
+        sealer: Sealer,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._log = log
+        self._chats = chats
+        self._progress = progress
+        self._outcomes = outcomes
+        self._sealer = sealer
+        self._now = now
+
+    def check(self, draft: Draft) -> datetime:
+        """Refuse what no chat could take; gives the time of the event. Raises Invalid, TooLarge, IdFromFuture."""
+        if not is_uuid7(draft.message_id):
+            raise Invalid("message_id must be a UUIDv7 in lower case")
+        text = draft.text
+        if not text and draft.kind == "TEXT":
+            raise Invalid("text must not be empty")
+        if "\0" in text:
+            raise Invalid("text must not contain NUL")
+        if len(text) * 4 > MAX_TEXT_BYTES and len(_utf8(text)) > MAX_TEXT_BYTES:
+            raise TooLarge(f"text is over {MAX_TEXT_BYTES} bytes of UTF-8")
+        now = self._now()
+        if id_ms(draft.message_id) > unix_ms(now) + FUTURE_MS:
+            raise IdFromFuture("message_id is more than two minutes ahead of the server's clock")
+        return now
+
+    def send_now(self, actor_id: str, draft: Draft, done: Appended) -> bool:
+        """Append at once if everything needed is at hand; else False, and `send` must be awaited.
+
+        Raises what `check` raises. `done` is called once the log has the message, never before.
+        """
+        now = self.check(draft)
+        if draft.reply_to_message is not None or draft.file_id is not None:
+            return False
+        chat = self._chats.cached(draft.chat_id)
+        if chat is None or actor_id not in chat.members or not self._sealer.ready(actor_id):
+            return False
+        sealed = self._sealer.seal(draft.chat_id, draft.message_id, actor_id, draft.text)
+        data = MessageSent(draft.message_id, draft.kind, sealed)
+        self._log.append(make(uuid7(now), draft.chat_id, actor_id, now, data), done)
+        return True
+
+    async def send(self, actor_id: str, draft: Draft) -> asyncio.Future[Position]:
+        """Append a message; the result settles when the log has it. The order of awaited calls is kept.
+
+        Raises what `check` raises, Unavailable, and the refusals of the chat.
+        """
+        now = self.check(draft)
+        if draft.reply_to_message is not None and (
+            await self._chats.message_seq(draft.chat_id, draft.reply_to_message) is None
+        ):
+            raise BadReply("reply_to_message names no message of this chat")
+        await self._sealer.warm([actor_id])
+        sealed = self._sealer.seal(draft.chat_id, draft.message_id, actor_id, draft.text)
+        command = Send(
+            actor_id, draft.message_id, draft.kind, sealed, draft.file_id, draft.reply_to_message
+        )
+        happening, _ = await self._decided(command, draft.chat_id)
+        return self._append(draft.chat_id, actor_id, now, happening)
+
+    async def submit(self, command: ChatCommand, chat_id: str) -> Position:
+        """Decide a command, append its events and return the position of the last one, once it is durable.
+
+        A command that changes nothing gives the position of the chat's last folded record. Raises the
+        refusal, or Unavailable when the outcome is unknown.
+        """
+        happening, chat = await self._decided(command, chat_id)
+        if not happening:
+            return Position(self.partition_of(chat_id), max(chat.offset, 0))
+        return await self._append(chat_id, command.actor_id, self._now(), happening)
+
+    async def folded(self, chat_id: str, position: Position, timeout_s: float = WAIT_S) -> bool:
+        """Wait until the views have this record. False when time ran out."""
+        return await self._progress.reach({position.partition: position.offset + 1}, timeout_s)
+
+    async def refusal_at(self, chat_id: str, position: Position) -> str | None:
+        """With which code the fold refused a folded record, or None."""
+        return await self._outcomes.refusal_at(chat_id, position)
+
+    def partition_of(self, chat_id: str) -> int:
+        from events.partitioner import partition_of
+
+        return partition_of(chat_id, self._log.partitions)
+
+    async def _decided(self, command: ChatCommand, chat_id: str) -> tuple[list[EventData], Chat]:
+        chat = self._chats.cached(chat_id)
+        if chat is None:
+            chat = await self._chats.load(chat_id)
+        try:
+            return decide(command, chat), chat
+        except TidingsError:
+            pass
+        # The read model may be behind: ask again once it has what the log had when the command came.
+        settled = await self._progress.reach(await self._log.end(), WAIT_S)
+        chat = await self._chats.load(chat_id)
+        if settled:
+            return decide(command, chat), chat
+        return [data for data in wanted(command, chat) if _may_be_news(chat, command.actor_id, data)], chat
+
+    def _append(
+        self, chat_id: str, actor_id: str, now: datetime, happening: list[EventData]
+    ) -> asyncio.Future[Position]:
+        result: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        left = len(happening)
+
+        def done(position: Position | None, error: TidingsError | None) -> None:
+            nonlocal left
+            left -= 1
+            if result.done():
+                return
+            if error is not None:
+                result.set_exception(error)
+            elif left == 0 and position is not None:
+                result.set_result(position)
+
+        for data in happening:
+            self._log.append(make(uuid7(now), chat_id, actor_id, now, data), done)
+        return result
+
+
+def _may_be_news(chat: Chat, actor_id: str, data: EventData) -> bool:
+    """Whether the fold may take what a stale view refuses: membership may have changed since.
+
+    Raises the refusal where waiting longer could not help.
+    """
+    from commands.errors import error_for
+
+    code = refusal(chat, actor_id, data)
+    if code is not None and code not in ("no_such_chat", "beyond_head", "forbidden", "no_such_user"):
+        raise error_for(code)
+    return True
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid("text contains a lone surrogate") from error
