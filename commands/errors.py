@@ -74,6 +74,10 @@ class Unavailable(TidingsError):
     code = "unavailable"
 
 
+class Corrupt(TidingsError):
+    """Something stored is not what was written: a body that fails its seal, a key of another master key."""
+
+
 class BadJson(Invalid):
     code = "bad_json"
 
