@@ -25,5 +25,5 @@ def murmur2(key: bytes) -> int:
 
 
 def partition_of(chat_id: str, partitions: int) -> int:
-    """The partition, 0 to `partitions` − 1, that holds all events of a chat."""
+    """The partition, 0 to `partitions` - 1, that holds all events of a chat."""
     return 0 if partitions == 1 else (murmur2(chat_id.encode()) & 0x7FFFFFFF) % partitions

@@ -21,7 +21,7 @@ class Data(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """The base of all event data."""
 
 
-class ChatCreated(Data):
+class ChatCreated(Data, frozen=True):
     kind: Kind
     title: str | None
     open: bool
@@ -30,37 +30,37 @@ class ChatCreated(Data):
     """All first members, the creator first."""
 
 
-class ChatRetitled(Data):
+class ChatRetitled(Data, frozen=True):
     title: str
 
 
-class ChatOpened(Data):
+class ChatOpened(Data, frozen=True):
     open: bool
 
 
-class MemberJoined(Data):
+class MemberJoined(Data, frozen=True):
     user_id: str
 
 
-class MemberLeft(Data):
+class MemberLeft(Data, frozen=True):
     user_id: str
     reason: LeaveReason = "left"
 
 
-class MemberAdded(Data):
+class MemberAdded(Data, frozen=True):
     user_id: str
 
 
-class MemberRemoved(Data):
+class MemberRemoved(Data, frozen=True):
     user_id: str
 
 
-class RoleChanged(Data):
+class RoleChanged(Data, frozen=True):
     user_id: str
     role: Role
 
 
-class MessageSent(Data, omit_defaults=True):
+class MessageSent(Data, frozen=True, omit_defaults=True):
     message_id: str
     kind: MessageKind
     body: bytes
@@ -69,11 +69,11 @@ class MessageSent(Data, omit_defaults=True):
     reply_to_message: str | None = None
 
 
-class MessageDelivered(Data):
+class MessageDelivered(Data, frozen=True):
     up_to_seq: int
 
 
-class MessageRead(Data):
+class MessageRead(Data, frozen=True):
     up_to_seq: int
 
 

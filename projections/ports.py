@@ -126,6 +126,10 @@ class Page(msgspec.Struct, frozen=True):
     has_more: bool
 
 
+class LogMismatch(Exception):
+    """Views that were folded from another log, or further than this log goes. Nobody resets them unasked."""
+
+
 class FoldStore(Protocol):
     """One generation of the chat views, as its only runner sees it. All raise Unavailable when the store is away."""
 

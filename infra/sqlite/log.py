@@ -1,0 +1,233 @@
+"""The embedded event log: SQLite in WAL mode with `synchronous=FULL` and group commit.
+
+Appends of one moment share a transaction and one fsync. Rows are inserted on the event loop's thread, which costs
+some microseconds each; only COMMIT, which waits for the disk, goes to a thread, so the loop never waits and the
+interpreter's lock is handed over once per commit rather than once per row (ADR 0005).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+from commands.errors import Unavailable
+from commands.ports import Appended
+from events.codec import Event, encode
+from events.ids import unix_ms
+from events.log import Position, Record
+from events.partitioner import partition_of
+from infra.sqlite.database import connect, connect_read_only, translated
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS log_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS records (
+    place INTEGER PRIMARY KEY,  -- partition * 2^48 + offset
+    timestamp_ms INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB NOT NULL
+);
+"""
+_SHIFT = 48
+_INSERT = "INSERT INTO records VALUES (?, ?, ?, ?)"
+MAX_COMMIT = 1_000
+"""Records per transaction: more wait for the next one."""
+TAIL_RECORDS = 4_096
+TAIL_BYTES = 16 * 1024 * 1024
+
+
+class _Tail:
+    """The newest committed records of a partition, so that the runner need not read them back."""
+
+    def __init__(self) -> None:
+        self.records: deque[Record] = deque()
+        self.size = 0
+
+    def add(self, record: Record) -> None:
+        self.records.append(record)
+        self.size += len(record.value)
+        while len(self.records) > TAIL_RECORDS or self.size > TAIL_BYTES:
+            self.size -= len(self.records.popleft().value)
+
+    def read(self, offset: int, limit: int) -> list[Record] | None:
+        """Records from `offset` on, or None where the tail does not reach back that far."""
+        records = self.records
+        if not records or offset < records[0].offset:
+            return None
+        skip = offset - records[0].offset
+        return list(islice(records, skip, skip + limit))
+
+
+class SqliteLog:
+    """The log in one file. Lives on one event loop; one process has it open at a time."""
+
+    def __init__(self, path: Path, now: Callable[[], datetime], partitions: int = 1) -> None:
+        """Open or create. The partition count of an existing log wins over `partitions`. Raises Unavailable."""
+        self._path = path
+        self._now = now
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="log-commit")
+        self._queue: deque[tuple[int, str, bytes, Appended]] = deque()
+        self._committing = False
+        self._scheduled = False
+        self._closing: asyncio.Future[None] | None = None
+        self._waiters: dict[int, list[tuple[int, asyncio.Future[None]]]] = {}
+        self.commits = 0
+        self._open(partitions)
+
+    def _open(self, partitions: int) -> None:
+        with translated():
+            self._db = connect(self._path, "FULL")
+            self._db.executescript(_SCHEMA)
+            fresh = {"incarnation": str(uuid.uuid4()), "partitions": str(partitions)}
+            self._db.executemany("INSERT OR IGNORE INTO log_meta VALUES (?, ?)", fresh.items())
+            meta = dict(self._db.execute("SELECT name, value FROM log_meta").fetchall())
+            self._reader = connect_read_only(self._path)
+            self.incarnation: str = meta["incarnation"]
+            self.partitions = int(meta["partitions"])
+            self._next = [self._stored_end(partition) for partition in range(self.partitions)]
+            self._durable = list(self._next)
+            self._tails = [_Tail() for _ in range(self.partitions)]
+
+    def _stored_end(self, partition: int) -> int:
+        row = self._db.execute(
+            "SELECT max(place) FROM records WHERE place >= ? AND place < ?",
+            (partition << _SHIFT, (partition + 1) << _SHIFT),
+        ).fetchone()
+        return 0 if row[0] is None else (row[0] & (1 << _SHIFT) - 1) + 1
+
+    def append(self, event: Event, done: Appended) -> None:
+        """Queue an event for the next commit; `done` is called after its fsync."""
+        self.append_raw(event.chat_id, encode(event), done)
+
+    def append_raw(self, key: str, value: bytes, done: Appended) -> None:
+        """Queue bytes as they are: what tools that copy logs, and tests of bad records, need."""
+        if self._closing is not None:
+            done(None, Unavailable("the log is closing"))
+            return
+        self._queue.append((partition_of(key, self.partitions), key, value, done))
+        if not self._scheduled and not self._committing:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._commit)
+
+    def _commit(self) -> None:
+        """Insert what is queued and hand COMMIT to the thread."""
+        self._scheduled = False
+        batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_COMMIT))]
+        timestamp_ms = unix_ms(self._now())
+        records: list[Record] = []
+        ends = list(self._next)
+        for partition, key, value, _ in batch:
+            records.append(Record(partition, ends[partition], timestamp_ms, key, value))
+            ends[partition] += 1
+        self._committing = True
+        loop = asyncio.get_running_loop()
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(
+                _INSERT, [(r.partition << _SHIFT | r.offset, r.timestamp_ms, r.key, r.value) for r in records]
+            )
+        except sqlite3.Error as error:
+            loop.call_soon(self._failed, batch, error)
+            return
+        self._next = ends
+        committed = loop.run_in_executor(self._executor, self._db.execute, "COMMIT")
+        committed.add_done_callback(lambda future: self._committed(batch, records, future))
+
+    def _committed(
+        self,
+        batch: list[tuple[int, str, bytes, Appended]],
+        records: list[Record],
+        future: asyncio.Future[sqlite3.Cursor],
+    ) -> None:
+        error = future.exception()
+        if error is not None:
+            self._failed(batch, error)
+            return
+        self.commits += 1
+        for record in records:
+            self._tails[record.partition].add(record)
+        self._durable = list(self._next)
+        self._go_on()
+        for record, (_, _, _, done) in zip(records, batch, strict=True):
+            done(Position(record.partition, record.offset), None)
+        self._wake()
+
+    def _failed(self, batch: list[tuple[int, str, bytes, Appended]], error: BaseException) -> None:
+        """After a failed commit nobody knows what is on disk: reopen, and number on from what is there."""
+        unknown = Unavailable(f"the log could not commit: {error}")
+        unknown.__cause__ = error
+        try:
+            self._db.close()
+            self._reader.close()
+            self._open(self.partitions)
+        except (sqlite3.Error, Unavailable) as again:
+            unknown = Unavailable(f"the log cannot be opened: {again}")
+            batch = batch + list(self._queue)
+            self._queue.clear()
+        self._go_on()
+        for _, _, _, done in batch:
+            done(None, unknown)
+        self._wake()
+
+    def _go_on(self) -> None:
+        self._committing = False
+        if self._queue:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._commit)
+        elif self._closing is not None and not self._closing.done():
+            self._closing.set_result(None)
+
+    def _wake(self) -> None:
+        for partition, waiters in self._waiters.items():
+            end = self._durable[partition]
+            still = []
+            for offset, future in waiters:
+                if offset >= end:
+                    still.append((offset, future))
+                elif not future.done():
+                    future.set_result(None)
+            self._waiters[partition] = still
+
+    async def end(self) -> dict[int, int]:
+        return dict(enumerate(self._durable))
+
+    async def read(self, partition: int, offset: int, limit: int) -> Sequence[Record]:
+        hot = self._tails[partition].read(offset, limit)
+        if hot is not None:
+            return hot
+        return self.read_stored(partition, offset, limit)
+
+    def read_stored(self, partition: int, offset: int, limit: int) -> list[Record]:
+        """Read from the file. Raises Unavailable."""
+        with translated():
+            rows = self._reader.execute(
+                "SELECT place, timestamp_ms, key, value FROM records WHERE place >= ? AND place < ? "
+                "ORDER BY place LIMIT ?",
+                (partition << _SHIFT | offset, (partition + 1) << _SHIFT, limit),
+            ).fetchall()
+        mask = (1 << _SHIFT) - 1
+        return [Record(partition, place & mask, at, key, value) for place, at, key, value in rows]
+
+    async def wait(self, partition: int, offset: int) -> None:
+        if offset < self._durable[partition]:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(partition, []).append((offset, future))
+        await future
+
+    async def close(self) -> None:
+        """Commit what is queued and close. Later appends get Unavailable."""
+        if self._closing is not None:
+            return
+        self._closing = asyncio.get_running_loop().create_future()
+        if self._committing or self._scheduled:
+            await self._closing
+        self._executor.shutdown()
+        self._reader.close()
+        self._db.close()

@@ -1,0 +1,241 @@
+"""The fold: what a record does to the views. The law of the system, as a function of state and record.
+
+Same records, same views, whatever the batching, redelivery or crash point: nothing here reads a clock, draws
+a random number or asks anything but what the batch core handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from commands.chat import MAX_BROADCAST_RECEIPTS, Chat, Member, evolve, is_numbered
+from commands.rules import FUTURE_MS, changes_nothing, refusal
+from events.codec import Decoded
+from events.ids import id_ms, is_uuid7, unix_us
+from events.log import Record
+from events.types import EventData, MessageRead, MessageSent
+from projections.ports import Changes, Entry, FirstUse, MemberRow, Membership, Moved, Refused
+
+MEMORY = 256
+"""How many of a chat's newest message ids and seqs the fold keeps at hand."""
+
+_FUTURE_US = FUTURE_MS * 1000
+_UNRECORDED = frozenset(("id_taken", "id_from_future", "invalid"))
+"""Refusals of an id itself. They are judged anew each time: were they first uses, the answer to a later use
+would depend on whether memory still held them."""
+
+
+@dataclass(slots=True)
+class Hot:
+    """A chat in the fold's memory: its state, and what of its recent past need not be read from the views."""
+
+    chat: Chat
+    floor_us: int
+    """The largest `occurred_at` whose message id may not be in `recent` any more. An id can only have been used
+    at its own time - 2 min or later, so ids with a later time need no look-up in the views."""
+    recent: dict[str, FirstUse] = field(default_factory=dict)
+    used_us: list[int] = field(default_factory=list)
+    """`occurred_at` of each of `recent`, in the same order."""
+    base_seq: int = 0
+    """The seq before the first one in `ns`."""
+    ns: list[int] = field(default_factory=list)
+    """The running `n` at base_seq + 1, base_seq + 2, …, chat.seq."""
+
+    def needs_lookup(self, message_id: str) -> bool:
+        """Whether only the views can tell if this id was used before."""
+        return (
+            message_id not in self.recent
+            and is_uuid7(message_id)
+            and id_ms(message_id) * 1000 <= self.floor_us + _FUTURE_US
+        )
+
+    def n_at(self, seq: int) -> int | None:
+        """The running `n` at a seq, or None where only the views know."""
+        if seq == 0:
+            return 0
+        return self.ns[seq - self.base_seq - 1] if seq > self.base_seq else None
+
+    def trim(self) -> None:
+        """Forget all but the newest, between batches."""
+        over = len(self.recent) - MEMORY
+        if over > MEMORY:
+            self.floor_us = max(self.floor_us, *self.used_us[:over])
+            del self.used_us[:over]
+            for message_id in list(self.recent)[:over]:
+                del self.recent[message_id]
+        over = len(self.ns) - MEMORY
+        if over > MEMORY:
+            del self.ns[:over]
+            self.base_seq += over
+
+
+def cold(chat: Chat) -> Hot:
+    """A chat as just loaded: memory vouches for nothing before now. For a new chat it vouches for everything."""
+    floor_us = chat.latest_us if chat.offset >= 0 else -_FUTURE_US
+    if chat.seq == 0:
+        return Hot(chat, floor_us)
+    return Hot(chat, floor_us, base_seq=chat.seq - 1, ns=[chat.n])
+
+
+def fold_record(
+    changes: Changes,
+    hot: Hot,
+    record: Record,
+    decoded: Decoded,
+    uses: Mapping[tuple[str, str], FirstUse],
+    ns: Mapping[tuple[str, int], int],
+) -> None:
+    """Fold one record of `hot.chat` into `changes`.
+
+    `uses` and `ns` hold what the views answered for this batch. A record that the head already has is skipped.
+    """
+    chat, offset, event = hot.chat, record.offset, decoded.event
+    if offset <= chat.offset:
+        return
+    data: EventData = event.data  # type: ignore[assignment]
+    actor_id = event.actor_id
+    occurred_us = unix_us(event.occurred_at)
+    chat.offset = offset
+    if occurred_us > chat.latest_us:
+        chat.latest_us = occurred_us
+    changes.heads[chat.chat_id] = chat
+
+    if isinstance(data, MessageSent):
+        code = _judge_id(changes, hot, record, actor_id, data.message_id, occurred_us, uses)
+        if code == "":
+            return
+        code = code or refusal(chat, actor_id, data)
+    else:
+        code = refusal(chat, actor_id, data)
+    if code is not None:
+        _refuse(changes, hot, record, actor_id, data, occurred_us, code)
+        return
+
+    chat.applied += 1
+    if changes_nothing(chat, actor_id, data):
+        return
+    if not is_numbered(data):
+        _move_marks(changes, hot, actor_id, data, occurred_us, offset, ns)
+        return
+
+    if isinstance(data, MessageSent):
+        evolve(chat, actor_id, data, occurred_us)
+        own = chat.members[actor_id]
+        changes.members[chat.chat_id, actor_id] = MemberRow(chat.chat_id, own, None, offset)
+        use = FirstUse(chat.chat_id, data.message_id, chat.seq, None, actor_id, offset)
+        _remember(changes, hot, use, occurred_us)
+    else:
+        before = dict(chat.members)
+        evolve(chat, actor_id, data, occurred_us)
+        _member_rows(changes, chat, before, offset)
+    hot.ns.append(chat.n)
+    changes.entries.append(
+        Entry(chat.chat_id, chat.seq, chat.n, offset, chat.at_us, event.type, actor_id, decoded.raw)
+    )
+
+
+def _judge_id(
+    changes: Changes,
+    hot: Hot,
+    record: Record,
+    actor_id: str,
+    message_id: str,
+    occurred_us: int,
+    uses: Mapping[tuple[str, str], FirstUse],
+) -> str | None:
+    """A refusal of the id itself, None where it is fresh, or "" for a repeat, which is then dealt with."""
+    chat = hot.chat
+    if not is_uuid7(message_id):
+        return "invalid"
+    if id_ms(message_id) * 1000 > occurred_us + _FUTURE_US:
+        return "id_from_future"
+    first = hot.recent.get(message_id)
+    if first is None and uses:
+        first = uses.get((chat.chat_id, message_id))
+    # A row at this offset or later was written by a fold that came further and then died: not a first use yet.
+    if first is None or first.offset >= record.offset:
+        return None
+    if first.actor_id != actor_id:
+        return "id_taken"
+    chat.repeated += 1
+    changes.repeats += 1
+    if first.code is not None:
+        changes.refused.append(
+            Refused(chat.chat_id, record.partition, record.offset, actor_id, first.code, message_id)
+        )
+    return ""
+
+
+def _refuse(
+    changes: Changes,
+    hot: Hot,
+    record: Record,
+    actor_id: str,
+    data: EventData,
+    occurred_us: int,
+    code: str,
+) -> None:
+    chat = hot.chat
+    chat.void += 1
+    message_id = data.message_id if isinstance(data, MessageSent) else None
+    changes.refused.append(
+        Refused(chat.chat_id, record.partition, record.offset, actor_id, code, message_id)
+    )
+    if message_id is not None and code not in _UNRECORDED:
+        _remember(
+            changes, hot, FirstUse(chat.chat_id, message_id, 0, code, actor_id, record.offset), occurred_us
+        )
+
+
+def _remember(changes: Changes, hot: Hot, use: FirstUse, occurred_us: int) -> None:
+    hot.recent[use.message_id] = use
+    hot.used_us.append(occurred_us)
+    changes.uses.append(use)
+
+
+def _move_marks(
+    changes: Changes,
+    hot: Hot,
+    actor_id: str,
+    data: EventData,
+    occurred_us: int,
+    offset: int,
+    ns: Mapping[tuple[str, int], int],
+) -> None:
+    chat = hot.chat
+    read_n = 0
+    if isinstance(data, MessageRead):
+        known = hot.n_at(data.up_to_seq)
+        read_n = ns[chat.chat_id, data.up_to_seq] if known is None else known
+    evolve(chat, actor_id, data, occurred_us, read_n)
+    own = chat.members[actor_id]
+    changes.members[chat.chat_id, actor_id] = MemberRow(chat.chat_id, own, None, offset)
+    if len(chat.members) <= MAX_BROADCAST_RECEIPTS:
+        changes.moved[chat.chat_id, actor_id] = Moved(
+            chat.chat_id, actor_id, own.delivered_seq, own.read_seq
+        )
+
+
+def _member_rows(changes: Changes, chat: Chat, before: dict[str, Member], offset: int) -> None:
+    """Rows for every member that this event brought, changed or took."""
+    chat_id = chat.chat_id
+    for user_id, member in chat.members.items():
+        if before.get(user_id) is not member:
+            changes.members[chat_id, user_id] = MemberRow(chat_id, member, None, offset)
+        if user_id not in before:
+            changes.memberships[user_id, chat_id] = Membership(
+                user_id, chat_id, member.joined_seq, None, offset
+            )
+    for user_id, member in before.items():
+        if user_id not in chat.members:
+            changes.members[chat_id, user_id] = MemberRow(chat_id, member, chat.seq, offset)
+            changes.memberships[user_id, chat_id] = Membership(
+                user_id, chat_id, member.joined_seq, chat.seq, offset
+            )
+
+
+def snapshot(changes: Changes) -> Changes:
+    """The same changes with heads of their own, which later folding does not move."""
+    heads = {key: replace(chat, members=dict(chat.members)) for key, chat in changes.heads.items()}
+    return replace(changes, heads=heads)
