@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from commands.chat import Chat
-from commands.decide import ChatCommand, Send, decide, wanted
+from commands.decide import ChatCommand, Deliver, Read, Send, decide, wanted
 from commands.errors import BadReply, IdFromFuture, Invalid, TidingsError, TooLarge
 from commands.ports import Appended, ChatSource, EventLog, Outcomes, Progress
 from commands.rules import FUTURE_MS, refusal
@@ -102,9 +102,7 @@ class Commands:
             raise BadReply("reply_to_message names no message of this chat")
         await self._sealer.warm([actor_id])
         sealed = self._sealer.seal(draft.chat_id, draft.message_id, actor_id, draft.text)
-        command = Send(
-            actor_id, draft.message_id, draft.kind, sealed, draft.file_id, draft.reply_to_message
-        )
+        command = Send(actor_id, draft.message_id, draft.kind, sealed, draft.file_id, draft.reply_to_message)
         happening, _ = await self._decided(command, draft.chat_id)
         return self._append(draft.chat_id, actor_id, now, happening)
 
@@ -137,10 +135,14 @@ class Commands:
         if chat is None:
             chat = await self._chats.load(chat_id)
         try:
-            return decide(command, chat), chat
+            happening = decide(command, chat)
+            # Marks only move forward, so a stale view is right about one that moves nothing.
+            if happening or isinstance(command, Deliver | Read):
+                return happening, chat
         except TidingsError:
             pass
-        # The read model may be behind: ask again once it has what the log had when the command came.
+        # The view may be behind, and "already so" is as wrong then as a refusal (who leaves and joins again at
+        # once is still a member in it): ask again once it has what the log had when the command came.
         settled = await self._progress.reach(await self._log.end(), WAIT_S)
         chat = await self._chats.load(chat_id)
         if settled:

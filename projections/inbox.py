@@ -1,0 +1,83 @@
+"""A user's list of chats, newest activity first. Derived from heads and marks: nothing is kept per message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from commands.errors import NoSuchChat
+from projections.ports import ChatViews, Entry, Summary
+from projections.receipts import shown
+
+Place = tuple[int, str]
+"""Where a chat stands in the list: its last activity in µs since 1970, and its id where times are equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxItem:
+    summary: Summary
+    unread: int
+    """Messages that others, or oneself, sent after one's own read mark."""
+    others_delivered_seq: int
+    others_read_seq: int
+    last_message: Entry | None
+    """The newest message that this member may see."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxPage:
+    items: list[InboxItem]
+    next_place: Place | None
+    """The place of the last item where the list goes on."""
+
+
+def place(summary: Summary) -> Place:
+    return summary.chat.at_us, summary.chat.chat_id
+
+
+def unread(summary: Summary) -> int:
+    """A subtraction, never a counter: it cannot drift."""
+    return max(0, summary.chat.n - summary.own.read_n)
+
+
+async def inbox(views: ChatViews, user_id: str, after: Place | None, limit: int) -> InboxPage:
+    """The `limit` chats that follow the place `after`. Chats that move up meanwhile are not seen twice."""
+    chats = await views.summaries(user_id, await views.chats_of(user_id))
+    following = sorted(
+        (summary for summary in chats if after is None or place(summary) < after), key=place, reverse=True
+    )
+    page = following[:limit]
+    wanted = [
+        (summary.chat.chat_id, summary.chat.last_message_seq)
+        for summary in page
+        if summary.chat.last_message_seq >= summary.own.visible_from
+    ]
+    last = {entry.chat_id: entry for entry in await views.entries_at(wanted)} if wanted else {}
+    items = [
+        InboxItem(
+            summary,
+            unread(summary),
+            shown(summary.others_delivered, summary.own.visible_from),
+            shown(summary.others_read, summary.own.visible_from),
+            last.get(summary.chat.chat_id),
+        )
+        for summary in page
+    ]
+    return InboxPage(items, place(page[-1]) if len(following) > limit else None)
+
+
+async def own_chat(views: ChatViews, user_id: str, chat_id: str) -> Summary:
+    """The chat as this member sees it. Raises NoSuchChat for everybody else: existence is not told."""
+    found = await views.summaries(user_id, (chat_id,))
+    if not found:
+        raise NoSuchChat("you are in no chat with this id")
+    return found[0]
+
+
+async def acquainted(views: ChatViews, user_id: str, others: list[str]) -> set[str]:
+    """Those of `others` who share a chat with the user, who always counts as known to oneself."""
+    own = set(await views.chats_of(user_id))
+    known = {user_id} if user_id in others else set()
+    for other in dict.fromkeys(others):
+        if other not in known and not own.isdisjoint(await views.chats_of(other)):
+            known.add(other)
+    return known
