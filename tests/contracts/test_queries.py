@@ -196,7 +196,7 @@ async def whole_inbox(views: ChatViews, user_id: str, limit: int) -> list[str]:
 def only(page: InboxPage) -> tuple[int, int | None]:
     """Unread and the last message's seq of the one chat on a page."""
     (item,) = page.items
-    return item.unread, item.last_message and item.last_message.seq
+    return item.unread, item.last_message.seq if item.last_message else None
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 50])
