@@ -88,7 +88,5 @@ def decode(value: bytes) -> Decoded:
         raise Undecodable(f"not an event: {error}") from error
     if envelope.occurred_at.tzinfo is None:
         raise Undecodable("occurred_at has no time zone")
-    event = Event(
-        envelope.event_id, kind, newest, envelope.chat_id, envelope.actor_id, envelope.occurred_at, data
-    )
+    event = Event(envelope.event_id, kind, newest, envelope.chat_id, envelope.actor_id, envelope.occurred_at, data)
     return Decoded(event, raw)

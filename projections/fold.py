@@ -56,16 +56,16 @@ class Hot:
             return 0
         return self.ns[seq - self.base_seq - 1] if seq > self.base_seq else None
 
-    def trim(self) -> None:
-        """Forget all but the newest, between batches."""
-        over = len(self.recent) - MEMORY
-        if over > MEMORY:
+    def trim(self, memory: int) -> None:
+        """Between batches, forget all but the `memory` newest once twice as many are at hand."""
+        over = len(self.recent) - memory
+        if over > memory:
             self.floor_us = max(self.floor_us, *self.used_us[:over])
             del self.used_us[:over]
             for message_id in list(self.recent)[:over]:
                 del self.recent[message_id]
-        over = len(self.ns) - MEMORY
-        if over > MEMORY:
+        over = len(self.ns) - memory
+        if over > memory:
             del self.ns[:over]
             self.base_seq += over
 
@@ -130,9 +130,7 @@ def fold_record(
         evolve(chat, actor_id, data, occurred_us)
         _member_rows(changes, chat, before, offset)
     hot.ns.append(chat.n)
-    changes.entries.append(
-        Entry(chat.chat_id, chat.seq, chat.n, offset, chat.at_us, event.type, actor_id, decoded.raw)
-    )
+    changes.entries.append(Entry(chat.chat_id, chat.seq, chat.n, offset, chat.at_us, event.type, actor_id, decoded.raw))
 
 
 def _judge_id(
@@ -161,9 +159,7 @@ def _judge_id(
     chat.repeated += 1
     changes.repeats += 1
     if first.code is not None:
-        changes.refused.append(
-            Refused(chat.chat_id, record.partition, record.offset, actor_id, first.code, message_id)
-        )
+        changes.refused.append(Refused(chat.chat_id, record.partition, record.offset, actor_id, first.code, message_id))
     return ""
 
 
@@ -179,13 +175,9 @@ def _refuse(
     chat = hot.chat
     chat.void += 1
     message_id = data.message_id if isinstance(data, MessageSent) else None
-    changes.refused.append(
-        Refused(chat.chat_id, record.partition, record.offset, actor_id, code, message_id)
-    )
+    changes.refused.append(Refused(chat.chat_id, record.partition, record.offset, actor_id, code, message_id))
     if message_id is not None and code not in _UNRECORDED:
-        _remember(
-            changes, hot, FirstUse(chat.chat_id, message_id, 0, code, actor_id, record.offset), occurred_us
-        )
+        _remember(changes, hot, FirstUse(chat.chat_id, message_id, 0, code, actor_id, record.offset), occurred_us)
 
 
 def _remember(changes: Changes, hot: Hot, use: FirstUse, occurred_us: int) -> None:
@@ -212,9 +204,7 @@ def _move_marks(
     own = chat.members[actor_id]
     changes.members[chat.chat_id, actor_id] = MemberRow(chat.chat_id, own, None, offset)
     if len(chat.members) <= MAX_BROADCAST_RECEIPTS:
-        changes.moved[chat.chat_id, actor_id] = Moved(
-            chat.chat_id, actor_id, own.delivered_seq, own.read_seq
-        )
+        changes.moved[chat.chat_id, actor_id] = Moved(chat.chat_id, actor_id, own.delivered_seq, own.read_seq)
 
 
 def _member_rows(changes: Changes, chat: Chat, before: dict[str, Member], offset: int) -> None:
@@ -224,15 +214,11 @@ def _member_rows(changes: Changes, chat: Chat, before: dict[str, Member], offset
         if before.get(user_id) is not member:
             changes.members[chat_id, user_id] = MemberRow(chat_id, member, None, offset)
         if user_id not in before:
-            changes.memberships[user_id, chat_id] = Membership(
-                user_id, chat_id, member.joined_seq, None, offset
-            )
+            changes.memberships[user_id, chat_id] = Membership(user_id, chat_id, member.joined_seq, None, offset)
     for user_id, member in before.items():
         if user_id not in chat.members:
             changes.members[chat_id, user_id] = MemberRow(chat_id, member, chat.seq, offset)
-            changes.memberships[user_id, chat_id] = Membership(
-                user_id, chat_id, member.joined_seq, chat.seq, offset
-            )
+            changes.memberships[user_id, chat_id] = Membership(user_id, chat_id, member.joined_seq, chat.seq, offset)
 
 
 def snapshot(changes: Changes) -> Changes:

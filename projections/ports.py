@@ -145,8 +145,8 @@ class FoldStore(Protocol):
     async def ns(self, pairs: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """(chat, seq) → the running `n` at that seq."""
 
-    async def parked_chats(self) -> set[str]:
-        """Chats from whose first unfoldable record on nothing is folded."""
+    async def parked_chats(self) -> dict[str, int]:
+        """Chat → offset of its first record that could not be folded: from there on nothing is."""
 
     async def apply(self, changes: Changes) -> None:
         """Write a batch. Repeating it, or a part of it, later or in between, changes nothing."""

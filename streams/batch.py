@@ -14,7 +14,7 @@ from commands.chat import Chat
 from events.codec import Decoded, Undecodable, decode
 from events.log import Record
 from events.types import MessageRead, MessageSent
-from projections.fold import Hot, cold, fold_record
+from projections.fold import MEMORY, Hot, cold, fold_record
 from projections.ports import Changes, FirstUse, FoldStore, Parked
 
 logger = logging.getLogger(__name__)
@@ -33,11 +33,12 @@ class FoldFailed(Exception):
 class BatchFold:
     """The fold of one partition of one generation of the views."""
 
-    def __init__(self, store: FoldStore, *, max_chats: int = 20_000) -> None:
+    def __init__(self, store: FoldStore, *, max_chats: int = 20_000, memory: int = MEMORY) -> None:
         self._store = store
         self._max_chats = max_chats
+        self._memory = memory
         self._hot: dict[str, Hot] = {}
-        self._parked: set[str] | None = None
+        self._parked: dict[str, int] | None = None
 
     def forget(self) -> None:
         """Drop everything remembered: on assignment, and whenever a batch was not written for certain."""
@@ -53,8 +54,12 @@ class BatchFold:
         try:
             return await self._fold(decoded)
         except FoldFailed as failure:
-            logger.error("record %d:%d cannot be folded", records[0].partition,
-                         records[failure.index].offset, exc_info=failure.__cause__)
+            logger.error(
+                "record %d:%d cannot be folded",
+                records[0].partition,
+                records[failure.index].offset,
+                exc_info=failure.__cause__,
+            )
             # The batch left half a change in memory. Fold what comes before, then park the record itself.
             self.forget()
             if failure.index:
@@ -71,22 +76,21 @@ class BatchFold:
         uses, ns = await self._look_up(batch)
         for index, (record, read) in enumerate(batch):
             chat_id = record.key
-            if isinstance(read, Undecodable) or chat_id in parked:
+            # A crash may have left the parked row in the views but not yet the head before it.
+            since = parked.get(chat_id)
+            if isinstance(read, Undecodable) or (since is not None and record.offset >= since):
                 reason = str(read) if isinstance(read, Undecodable) else "an earlier event is parked"
-                if chat_id not in parked:
-                    logger.error("chat %s is parked at %d:%d: %s", chat_id, record.partition,
-                                 record.offset, reason)
-                    parked.add(chat_id)
-                changes.parked.append(
-                    Parked(chat_id, record.partition, record.offset, reason, record.value)
-                )
+                if since is None or record.offset < since:
+                    logger.error("chat %s is parked at %d:%d: %s", chat_id, record.partition, record.offset, reason)
+                    parked[chat_id] = record.offset
+                changes.parked.append(Parked(chat_id, record.partition, record.offset, reason, record.value))
                 continue
             try:
                 fold_record(changes, self._hot[chat_id], record, read, uses, ns)
             except Exception as error:
                 raise FoldFailed(index) from error
         for chat_id in changes.heads:
-            self._hot[chat_id].trim()
+            self._hot[chat_id].trim(self._memory)
         return changes
 
     async def _load(self, chat_ids: set[str]) -> None:

@@ -32,7 +32,10 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     """A second connection that only reads what is committed."""
     with translated():
         db = sqlite3.connect(
-            f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False,
+            f"{path.resolve().as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
             timeout=10,
         )
         db.execute("PRAGMA query_only = ON")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -129,9 +129,7 @@ class SqliteViews:
         found: dict[str, Chat] = {}
         by_key: dict[int, Chat] = {}
         for chunk in _chunks(chat_ids):
-            rows = self._rows(
-                f"SELECT k, chat_id, {_HEAD} FROM chats WHERE chat_id IN ({_marks(chunk)})", chunk
-            )
+            rows = self._rows(f"SELECT k, chat_id, {_HEAD} FROM chats WHERE chat_id IN ({_marks(chunk)})", chunk)
             for key, chat_id, *head in rows:
                 found[chat_id] = by_key[key] = _chat(chat_id, head)
                 self._note_key(chat_id, key)
@@ -161,8 +159,8 @@ class SqliteViews:
                     found[chat_id, seq] = rows[0][0]
         return found
 
-    async def parked_chats(self) -> set[str]:
-        return {row[0] for row in self._rows("SELECT DISTINCT chat_id FROM parked")}
+    async def parked_chats(self) -> dict[str, int]:
+        return dict(self._rows("SELECT chat_id, min(offset) FROM parked GROUP BY chat_id"))
 
     async def apply(self, changes: Changes) -> None:
         """All or nothing. After a failed commit the outcome is unknown: the files are opened anew."""
@@ -202,10 +200,7 @@ class SqliteViews:
         if changes.refused:
             many(
                 "INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (keys[r.chat_id], r.offset, r.partition, r.actor_id, r.code, r.message_id)
-                    for r in changes.refused
-                ],
+                [(keys[r.chat_id], r.offset, r.partition, r.actor_id, r.code, r.message_id) for r in changes.refused],
             )
         if changes.parked:
             many(
@@ -215,8 +210,18 @@ class SqliteViews:
         many(
             "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (keys[row.chat_id], m.user_id, m.role, m.joined_seq, m.visible_from, m.delivered_seq,
-                 m.read_seq, m.read_n, row.left_seq, row.offset)
+                (
+                    keys[row.chat_id],
+                    m.user_id,
+                    m.role,
+                    m.joined_seq,
+                    m.visible_from,
+                    m.delivered_seq,
+                    m.read_seq,
+                    m.read_n,
+                    row.left_seq,
+                    row.offset,
+                )
                 for row in changes.members.values()
                 for m in (row.member,)
             ],
@@ -224,15 +229,29 @@ class SqliteViews:
         many(
             _SAVE_HEAD,
             [
-                (len(c.members), c.kind, c.title, c.open, c.history, c.created_by, c.created_us, c.seq, c.n,
-                 c.last_message_seq, c.at_us, c.latest_us, c.offset, c.applied, c.void, c.repeated,
-                 keys[chat_id])
+                (
+                    len(c.members),
+                    c.kind,
+                    c.title,
+                    c.open,
+                    c.history,
+                    c.created_by,
+                    c.created_us,
+                    c.seq,
+                    c.n,
+                    c.last_message_seq,
+                    c.at_us,
+                    c.latest_us,
+                    c.offset,
+                    c.applied,
+                    c.void,
+                    c.repeated,
+                    keys[chat_id],
+                )
                 for chat_id, c in changes.heads.items()
             ],
         )
-        self._db.execute(
-            "INSERT OR REPLACE INTO positions VALUES (?, ?)", (changes.partition, changes.next_offset)
-        )
+        self._db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", (changes.partition, changes.next_offset))
 
     def _claim_key(self, chat_id: str) -> None:
         row = self._db.execute("SELECT k FROM chats WHERE chat_id = ?", (chat_id,)).fetchone()
@@ -295,9 +314,7 @@ class SqliteViews:
         page.entries.reverse()
         return page
 
-    def _page(
-        self, chat_id: str, span: tuple[int, int], order: str, limit: int, messages_only: bool
-    ) -> Page:
+    def _page(self, chat_id: str, span: tuple[int, int], order: str, limit: int, messages_only: bool) -> Page:
         key = self._key(chat_id)
         if key is None or span[0] > span[1] or span[0] > _MASK:
             return Page([], False)
@@ -363,14 +380,18 @@ class SqliteViews:
             low, high = (middle, high) if rows[0][0] < at_us else (low, middle - 1)
         return low
 
-    def hash(self) -> str:
-        """SHA-256 over all logical rows, whatever the order in which chats came or batches were cut."""
-        digest = hashlib.sha256()
-        for query in _HASHED:
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """All logical rows, table by table in key order, whatever order chats came in or batches were cut."""
+        for table, query in _LOGICAL.items():
             with translated():
                 for row in self._reader.execute(query):
-                    digest.update(repr(row).encode())
-            digest.update(b"\n")
+                    yield table, *row
+
+    def hash(self) -> str:
+        """SHA-256 over all logical rows."""
+        digest = hashlib.sha256()
+        for row in self.rows():
+            digest.update(repr(row).encode())
         return digest.hexdigest()
 
     # --- keys ------------------------------------------------------------------------------------------------
@@ -396,18 +417,25 @@ class SqliteViews:
             return self._reader.execute(query, values).fetchall()
 
 
-_HASHED = (
-    "SELECT partition, next_offset FROM positions ORDER BY 1",
-    f"SELECT chat_id, member_count, {_HEAD} FROM chats ORDER BY chat_id",
-    f"SELECT chat_id, {_MEMBER}, left_seq, m.offset FROM members m JOIN chats USING (k) ORDER BY chat_id, user_id",
-    "SELECT chat_id, place & 4294967295, t.n, t.offset, t.at_us, type, actor_id, raw FROM timeline t "
-    "JOIN chats ON k = place >> 32 ORDER BY 1, 2",
-    "SELECT chat_id, message_id, i.seq, code, actor_id, i.offset FROM message_ids i JOIN chats USING (k) "
-    "ORDER BY 1, 2",
-    "SELECT chat_id, r.offset, partition, actor_id, code, message_id FROM refused r JOIN chats USING (k) "
-    "ORDER BY 1, 2",
-    "SELECT chat_id, offset, partition, error, value FROM parked ORDER BY 1, 2",
-)
+_LOGICAL = {
+    "positions": "SELECT partition, next_offset FROM positions ORDER BY 1",
+    "chats": f"SELECT chat_id, member_count, {_HEAD} FROM chats ORDER BY 1",
+    "members": f"SELECT chat_id, {_MEMBER}, left_seq, m.offset FROM members m JOIN chats USING (k) ORDER BY 1, 2",
+    "timeline": (
+        "SELECT chat_id, place & 4294967295, t.n, t.offset, t.at_us, type, actor_id, raw "
+        "FROM timeline t JOIN chats ON k = place >> 32 ORDER BY 1, 2"
+    ),
+    "message_ids": (
+        "SELECT chat_id, lower(hex(message_id)), i.seq, i.code, coalesce(i.actor_id, t.actor_id), "
+        "coalesce(i.offset, t.offset) FROM message_ids i JOIN chats USING (k) "
+        "LEFT JOIN timeline t ON i.code IS NULL AND t.place = (i.k << 32 | i.seq) ORDER BY 1, 2"
+    ),
+    "refused": (
+        "SELECT chat_id, r.offset, partition, actor_id, code, message_id FROM refused r JOIN chats USING (k) "
+        "ORDER BY 1, 2"
+    ),
+    "parked": "SELECT chat_id, offset, partition, error, value FROM parked ORDER BY 1, 2",
+}
 
 
 def _chat(chat_id: str, head: Sequence[Any]) -> Chat:
@@ -430,4 +458,3 @@ def _marks(chunk: Sequence[object]) -> str:
 def _chunks(values: Iterable[Any], size: int = 500) -> Iterable[list[Any]]:
     listed = list(values)
     return (listed[start : start + size] for start in range(0, len(listed), size))
-
