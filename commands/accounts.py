@@ -198,8 +198,9 @@ class Accounts:
     async def erase(self, user_id: str, password: str) -> None:
         """Erase a person: everything they wrote reads as erased, their sessions end, they leave all chats.
 
-        The key goes first, for that cannot half happen. If leaving fails (Unavailable, say), the erasure
-        stands and `finish_erasures` goes on with it. Raises BadCredentials, BadToken, Unavailable.
+        The key goes first, for that cannot half happen, and nobody can add an erased user to a chat. Once it
+        is destroyed the erasure stands; if leaving the chats cannot be completed now, `finish_erasures` goes
+        on with it. Raises BadCredentials, BadToken, Unavailable.
         """
         await self._check(await self.me(user_id), password)
         now = self._now()
@@ -210,16 +211,9 @@ class Accounts:
         await self._finish(user_id)
 
     async def finish_erasures(self) -> int:
-        """Take erased users out of chats where that was interrupted; how many are done. Raises Unavailable."""
-        done = 0
-        for user_id in await self._store.leaving():
-            try:
-                await self._finish(user_id)
-            except TidingsError:
-                log.exception("user %s is erased but could not leave all chats yet", user_id)
-            else:
-                done += 1
-        return done
+        """Take erased users out of chats where that was interrupted, at start and now and then; how many are
+        done. Raises Unavailable."""
+        return sum([await self._finish(user_id) for user_id in await self._store.leaving()])
 
     async def grant(self, username: str, admin: bool = True) -> None:
         """Give or take the admin role; tokens tell from the next refresh on. Raises NoSuchUser, Unavailable."""
@@ -240,9 +234,14 @@ class Accounts:
         """Return if accounts can be read. Raises Unavailable."""
         await self._store.ping()
 
-    async def _finish(self, user_id: str) -> None:
-        await self._leave_chats(user_id)
-        await self._store.left(user_id)
+    async def _finish(self, user_id: str) -> bool:
+        try:
+            await self._leave_chats(user_id)
+            await self._store.left(user_id)
+        except TidingsError:
+            log.exception("user %s is erased but may still be in chats: this is tried again", user_id)
+            return False
+        return True
 
     async def _check(self, account: Account, password: str) -> None:
         if not await self._passwords.verify(account.password_hash, password):

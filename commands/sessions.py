@@ -17,7 +17,7 @@ from typing import Protocol
 
 from commands.errors import BadCredentials, BadToken, NotFound
 from commands.users import Account, User
-from events.ids import uuid7
+from events.ids import is_uuid7, uuid7
 
 ACCESS_LIFE = timedelta(minutes=15)
 REFRESH_LIFE = timedelta(days=30)
@@ -91,8 +91,8 @@ class SessionStore(Protocol):
     async def end(self, user_id: str, at: datetime, *, only: str | None = None, but: str | None = None) -> list[str]:
         """End sessions of a user: all, one, or all but one. The ids of those that ended now."""
 
-    async def of_user(self, user_id: str, before: str | None, limit: int) -> Sequence[Session]:
-        """Living sessions, newest first, from below the id `before`."""
+    async def of_user(self, user_id: str, at: datetime, before: str | None, limit: int) -> Sequence[Session]:
+        """Sessions that live at this time, newest first, from below the id `before`."""
 
     async def ended_after(self, at: datetime) -> Sequence[tuple[str, str, datetime]]:
         """Session id, user id and end of the sessions that ended after `at`; forgets those before."""
@@ -137,9 +137,8 @@ class RefreshTokens:
         """Session id and generation, not yet believed. Raises BadToken."""
         session_id, _, rest = token.removeprefix("tdr_").partition(".")
         generation, _, mac = rest.partition(".")
-        if not (token.startswith("tdr_") and token.isascii() and generation.isdigit() and mac):
-            raise BadToken("this is not a refresh token")
-        if len(generation) > 9:
+        plausible = token.startswith("tdr_") and token.isascii() and is_uuid7(session_id) and mac
+        if not (plausible and generation.isdigit() and len(generation) < 10):
             raise BadToken("this is not a refresh token")
         return session_id, int(generation)
 
@@ -255,7 +254,7 @@ class Sessions:
 
     async def of_user(self, user_id: str, before: str | None, limit: int) -> Sequence[Session]:
         """Living sessions, newest first, from below the id `before`. Raises Unavailable."""
-        return await self._store.of_user(user_id, before, limit)
+        return await self._store.of_user(user_id, self._now(), before, limit)
 
     def _answer(self, session: Session, account: Account) -> SignedIn:
         return SignedIn(

@@ -1,0 +1,109 @@
+"""Settings from the environment: every field below is `TIDINGS_` and its name in capitals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from commands.errors import FieldError, Invalid
+from infra.secrets import parse_secret
+
+PREFIX = "TIDINGS_"
+Rate = Annotated[int, Field(ge=1, le=10_000_000)]
+
+
+class BadSettings(Invalid):
+    """A setting has a value that cannot be. The detail names each variable and what it should be."""
+
+
+class Settings(BaseSettings):
+    """Read once at start. Unknown variables are ignored: other tools use the prefix too."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
+
+    data: Path = Path("data")
+    """Folder of everything that is kept."""
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65_535)
+    """0: any free port."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins, separated by commas, whose pages may call besides our own; `*` for all."""
+    forwarded_allow_ips: str = "127.0.0.1"
+    """Proxies whose X-Forwarded-For is believed, separated by commas."""
+
+    master_key: SecretStr | None = None
+    """32 bytes in base64 or hex; without it `master.key` in the data folder."""
+    jwt_secret: SecretStr | None = None
+    """The same for signing tokens; without it `jwt.secret` in the data folder."""
+    accounts_url: str | None = None
+    """SQLAlchemy URL with an async driver; without it `accounts.db` in the data folder."""
+
+    argon2_time_cost: int = Field(default=2, ge=1, le=100)
+    argon2_memory_kib: int = Field(default=19_456, ge=8, le=4_194_304)
+    argon2_at_once: int = Field(default=2, ge=1, le=64)
+
+    logins_per_minute: Rate = 10
+    """For each name and address together."""
+    registrations_per_minute: Rate = 100
+    """For each address."""
+    sends_per_second: Rate = 100
+    """For each user."""
+    sends_burst: Rate = 1000
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        origins = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+        if isinstance(origins, tuple):
+            for origin in origins:
+                parts = urlsplit(origin)
+                bare = parts.scheme in ("http", "https") and parts.netloc and not (parts.path or parts.query)
+                if origin != "*" and not bare:
+                    raise ValueError(f"{origin!r} is not an origin such as https://chat.example")
+        return origins
+
+    @field_validator("master_key", "jwt_secret")
+    @classmethod
+    def _secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                parse_secret(value.get_secret_value())
+            except ValueError as error:
+                raise ValueError(f"32 bytes or more in base64 or hex, but it is {error}") from None
+        return value
+
+    @property
+    def master_secret(self) -> bytes | None:
+        return None if self.master_key is None else parse_secret(self.master_key.get_secret_value())
+
+    @property
+    def token_secret(self) -> bytes | None:
+        return None if self.jwt_secret is None else parse_secret(self.jwt_secret.get_secret_value())
+
+
+def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from the environment; what the command line gives wins. Raises BadSettings."""
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        errors = tuple(
+            FieldError(PREFIX + ".".join(map(str, problem["loc"])).upper(), _sentence(problem["msg"]))
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise BadSettings("; ".join(f"{each.field}: {each.message}" for each in errors), errors=errors) from None
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ")
