@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -174,7 +175,7 @@ def test_numbers_are_dense_and_everything_is_counted(records: list[Record], cuts
             parked = [park for park in rows if park[0] == "parked" and park[1] == chat_id]
             assert [entry[2] for entry in timeline] == list(range(1, seq + 1))
             assert sum(entry[6] == "message.sent" for entry in timeline) == n
-            assert all(a[5] <= b[5] for a, b in zip(timeline, timeline[1:], strict=False))
+            assert all(a[5] <= b[5] for a, b in pairwise(timeline))
             assert applied + void + repeated + len(parked) == sum(r.key == chat_id for r in records)
 
 

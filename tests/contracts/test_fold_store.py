@@ -1,0 +1,214 @@
+"""The contract of the views' writing side, on SQLite and on the adversary."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands.errors import Unavailable
+from events.ids import uuid7
+from events.types import (
+    ChatCreated,
+    MemberAdded,
+    MemberLeft,
+    MessageDelivered,
+    MessageRead,
+    MessageSent,
+)
+from infra.sqlite.views import SqliteViews
+from projections.ports import Changes, FirstUse, LogMismatch
+from streams.batch import BatchFold
+from tests.contracts.adversary import Adversary
+from tests.support.history import ANA, BEN, CLEO, DIRECT, NOON, ROOM, History
+
+M1, M2, M3 = (uuid7(NOON + timedelta(seconds=step)) for step in range(3))
+
+
+@pytest.fixture(params=["sqlite", "adversary"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
+    if request.param == "adversary":
+        yield Adversary()
+        return
+    views = SqliteViews(tmp_path / "views.db", "log", {0: 1_000})
+    yield views
+    views.close()
+
+
+@pytest.fixture
+def history() -> History:
+    history = History()
+    history.add(ANA, ChatCreated("group", "Tea", False, "since_join", [ANA, BEN]))
+    return history
+
+
+async def fold(store: Any, history: History, offset: int = 0) -> Changes:
+    changes = await BatchFold(store).fold(history.records[offset:])
+    await store.apply(changes)
+    return changes
+
+
+async def test_an_empty_store_knows_nothing(store: Any) -> None:
+    assert await store.positions() == {}
+    assert await store.load([ROOM]) == {}
+    assert await store.first_uses([(ROOM, M1)]) == {}
+    assert await store.ns([(ROOM, 1)]) == {}
+    assert await store.parked_chats() == {}
+
+
+async def test_a_chat_is_loaded_as_it_was_folded(store: Any, history: History) -> None:
+    history.add(BEN, MessageSent(M1, "TEXT", b"x"))
+    history.add(ANA, MessageRead(2))
+    history.add(ANA, MemberAdded(CLEO))
+    history.add(BEN, MemberLeft(BEN))
+    changes = await fold(store, history)
+    assert (await store.load([ROOM, DIRECT])) == changes.heads
+    assert await store.positions() == {0: 5}
+
+
+async def test_first_uses_tell_acceptance_and_refusal(store: Any, history: History) -> None:
+    history.add(BEN, MessageSent(M1, "TEXT", b"x"))
+    history.add(CLEO, MessageSent(M2, "TEXT", b"x"))
+    await fold(store, history)
+    assert await store.first_uses([(ROOM, M1), (ROOM, M2), (ROOM, M3), (DIRECT, M1)]) == {
+        (ROOM, M1): FirstUse(ROOM, M1, 2, None, BEN, 1),
+        (ROOM, M2): FirstUse(ROOM, M2, 0, "no_such_chat", CLEO, 2),
+    }
+
+
+async def test_ns_count_messages_up_to_a_seq(store: Any, history: History) -> None:
+    history.add(BEN, MessageSent(M1, "TEXT", b"x"))
+    history.add(ANA, MemberAdded(CLEO))
+    history.add(BEN, MessageSent(M2, "TEXT", b"x"))
+    await fold(store, history)
+    assert await store.ns([(ROOM, seq) for seq in range(1, 6)]) == {
+        (ROOM, 1): 0, (ROOM, 2): 1, (ROOM, 3): 1, (ROOM, 4): 2,
+    }  # fmt: skip
+
+
+async def test_a_repeat_after_a_restart_is_dropped(store: Any, history: History) -> None:
+    history.add(BEN, MessageSent(M1, "TEXT", b"x"))
+    await fold(store, history)
+    history.add(BEN, MessageSent(M1, "TEXT", b"x again"))
+    changes = await fold(store, history, 2)
+    assert (changes.entries, changes.repeats, changes.heads[ROOM].repeated) == ([], 1, 1)
+
+
+async def test_a_refused_id_stays_refused_even_once_its_sender_may_send(store: Any, history: History) -> None:
+    history.add(CLEO, MessageSent(M1, "TEXT", b"x"))
+    await fold(store, history)
+    history.add(ANA, MemberAdded(CLEO))
+    history.add(CLEO, MessageSent(M1, "TEXT", b"x"))
+    changes = await fold(store, history, 2)
+    assert [entry.type for entry in changes.entries] == ["member.added"]
+    assert [(refused.offset, refused.code) for refused in changes.refused] == [(3, "no_such_chat")]
+
+
+async def test_somebody_elses_id_is_void(store: Any, history: History) -> None:
+    history.add(BEN, MessageSent(M1, "TEXT", b"x"))
+    await fold(store, history)
+    history.add(ANA, MessageSent(M1, "TEXT", b"mine"))
+    changes = await fold(store, history, 2)
+    assert [(refused.actor_id, refused.code) for refused in changes.refused] == [(ANA, "id_taken")]
+    assert (await store.first_uses([(ROOM, M1)]))[ROOM, M1].actor_id == BEN
+
+
+async def test_an_id_from_the_future_is_void(store: Any, history: History) -> None:
+    early = uuid7(NOON + timedelta(seconds=121))
+    history.add(BEN, MessageSent(early, "TEXT", b"x"))
+    history.add(BEN, MessageSent(uuid7(NOON + timedelta(seconds=120)), "TEXT", b"x"))
+    changes = await fold(store, history)
+    assert [refused.code for refused in changes.refused] == ["id_from_future"]
+    assert changes.heads[ROOM].n == 1
+
+
+async def test_reading_an_old_seq_after_a_restart_counts_right(store: Any, history: History) -> None:
+    for message_id in (M1, M2, M3):
+        history.add(ANA, MessageSent(message_id, "TEXT", b"x"))
+    await fold(store, history)
+    history.add(BEN, MessageRead(3))
+    changes = await fold(store, history, 4)
+    assert changes.heads[ROOM].members[BEN].read_n == 2
+    assert changes.moved[ROOM, BEN].read_seq == 3
+
+
+async def test_a_receipt_beyond_the_head_is_void(store: Any, history: History) -> None:
+    history.add(BEN, MessageDelivered(2))
+    assert [refused.code for refused in (await fold(store, history)).refused] == ["beyond_head"]
+
+
+async def test_receipts_in_large_groups_are_kept_but_not_told(store: Any, history: History) -> None:
+    history.add(ANA, ChatCreated("group", "Big", True, "all", [ANA, *(f"user-{n}" for n in range(100))]), M3)
+    history.add(ANA, MessageSent(M1, "TEXT", b"x"), M3)
+    history.add("user-1", MessageRead(2), M3)
+    changes = await fold(store, history)
+    assert changes.heads[M3].members["user-1"].read_seq == 2
+    assert changes.moved == {}
+
+
+async def test_a_poisoned_chat_is_parked_alone(store: Any, history: History, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+    history.add(BEN, MessageSent(M1, "TEXT", b"x"))
+    history.add_raw(ROOM, b"\xff not ours")
+    history.add(BEN, MessageSent(M2, "TEXT", b"x"))
+    history.add(BEN, ChatCreated("direct", None, False, "all", [BEN, ANA]), DIRECT)
+    changes = await fold(store, history)
+    assert [parked.offset for parked in changes.parked] == [2, 3]
+    assert changes.parked[0].value == b"\xff not ours"
+    assert (changes.heads[ROOM].seq, changes.heads[DIRECT].seq) == (2, 1)
+    history.add(BEN, MessageSent(M3, "TEXT", b"x"))
+    assert [parked.offset for parked in (await fold(store, history, 5)).parked] == [5], "after a restart too"
+    assert await store.parked_chats() == {ROOM: 2}
+
+
+async def test_a_fold_that_raises_parks_its_record_and_loses_no_other(
+    store: Any, history: History, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    for message_id in (M1, M2, M3):
+        history.add(BEN, MessageSent(message_id, "TEXT", b"x"))
+
+    def fails_on_m2(changes: Any, hot: Any, record: Any, decoded: Any, *rest: Any) -> None:
+        if isinstance(decoded.event.data, MessageSent) and decoded.event.data.message_id == M2:
+            hot.chat.seq = 999
+            raise ZeroDivisionError
+        original(changes, hot, record, decoded, *rest)
+
+    from streams import batch
+
+    original = batch.fold_record
+    monkeypatch.setattr(batch, "fold_record", fails_on_m2)
+    core = BatchFold(store)
+    offset = 0
+    while offset < len(history.records):
+        changes = await core.fold(history.records[offset:])
+        await store.apply(changes)
+        offset = changes.next_offset
+    assert (await store.load([ROOM]))[ROOM].seq == 2
+    assert await store.parked_chats() == {ROOM: 2}
+
+
+async def test_sqlite_views_belong_to_one_log(tmp_path: Path, history: History) -> None:
+    views = SqliteViews(tmp_path / "views.db", "this log", {0: 5})
+    await fold(views, history)
+    views.close()
+    with pytest.raises(LogMismatch, match="folded from"):
+        SqliteViews(tmp_path / "views.db", "that log", {0: 5})
+    with pytest.raises(LogMismatch, match="beyond the log's end"):
+        SqliteViews(tmp_path / "views.db", "this log", {0: 0})
+
+
+async def test_a_failed_sqlite_batch_leaves_nothing_behind(tmp_path: Path, history: History) -> None:
+    views = SqliteViews(tmp_path / "views.db", "log", {0: 5})
+    views._db.execute("CREATE TRIGGER full BEFORE INSERT ON timeline BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    with pytest.raises(Unavailable, match="disk full"):
+        await fold(views, history)
+    assert await views.load([ROOM]) == {}
+    views._db.execute("DROP TRIGGER full")
+    await fold(views, history)
+    assert (await views.load([ROOM]))[ROOM].seq == 1
+    views.close()
