@@ -129,9 +129,7 @@ def test_a_need_that_nobody_knows_is_an_error(pytester: pytest.Pytester) -> None
     run(pytester).assert_outcomes(errors=1)
 
 
-@pytest.mark.parametrize(
-    ("version", "reason"), [("v16.20.2", "18 or later*v16.20.2"), ("nonsense", "nonsense")]
-)
+@pytest.mark.parametrize(("version", "reason"), [("v16.20.2", "18 or later*v16.20.2"), ("nonsense", "nonsense")])
 def test_an_old_node_is_as_good_as_none(
     pytester: pytest.Pytester, bare_machine: Path, version: str, reason: str
 ) -> None:
