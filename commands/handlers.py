@@ -13,13 +13,14 @@ from datetime import datetime
 
 from commands.chat import Chat
 from commands.decide import ChatCommand, Deliver, Read, Send, decide, wanted
-from commands.errors import BadReply, IdFromFuture, Invalid, TidingsError, TooLarge
+from commands.errors import BadReply, IdFromFuture, Invalid, TidingsError, TooLarge, error_for
 from commands.ports import Appended, ChatSource, EventLog, Outcomes, Progress
 from commands.rules import FUTURE_MS, refusal
 from commands.sealing import Sealer
 from events.codec import make
 from events.ids import id_ms, is_uuid7, unix_ms, uuid7
 from events.log import Position
+from events.partitioner import partition_of
 from events.types import EventData, MessageKind, MessageSent
 
 MAX_TEXT_BYTES = 102_400
@@ -126,8 +127,6 @@ class Commands:
         return await self._outcomes.refusal_at(chat_id, position)
 
     def partition_of(self, chat_id: str) -> int:
-        from events.partitioner import partition_of
-
         return partition_of(chat_id, self._log.partitions)
 
     async def _decided(self, command: ChatCommand, chat_id: str) -> tuple[list[EventData], Chat]:
@@ -175,8 +174,6 @@ def _may_be_news(chat: Chat, actor_id: str, data: EventData) -> bool:
 
     Raises the refusal where waiting longer could not help.
     """
-    from commands.errors import error_for
-
     code = refusal(chat, actor_id, data)
     if code is not None and code not in ("no_such_chat", "beyond_head", "forbidden", "no_such_user"):
         raise error_for(code)

@@ -7,7 +7,8 @@ from functools import cache
 
 import msgspec
 
-from events.types import NEWEST, TYPE_OF, Data
+from events.ids import id_ms, is_uuid7
+from events.types import NEWEST, TYPE_OF, Data, MessageSent
 from events.upcast import UPCASTERS, upcast
 
 
@@ -28,6 +29,8 @@ class Decoded(msgspec.Struct, frozen=True, gc=False):
 
     event: Event
     raw: bytes
+    id_us: int
+    """The time inside a message's id, in µs since 1970; -1 where the id is no UUIDv7, 0 for other events."""
 
 
 class _Raw(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -89,4 +92,8 @@ def decode(value: bytes) -> Decoded:
     if envelope.occurred_at.tzinfo is None:
         raise Undecodable("occurred_at has no time zone")
     event = Event(envelope.event_id, kind, newest, envelope.chat_id, envelope.actor_id, envelope.occurred_at, data)
-    return Decoded(event, raw)
+    return Decoded(event, raw, _id_us(data.message_id) if type(data) is MessageSent else 0)
+
+
+def _id_us(message_id: str) -> int:
+    return id_ms(message_id) * 1000 if is_uuid7(message_id) else -1

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from commands.chat import MAX_BROADCAST_RECEIPTS, Chat, Member, evolve, is_numbered
 from commands.rules import FUTURE_MS, changes_nothing, refusal
 from events.codec import Decoded
-from events.ids import id_ms, is_uuid7, unix_us
+from events.ids import unix_us
 from events.log import Record
 from events.types import EventData, MessageRead, MessageSent
 from projections.ports import Changes, Entry, FirstUse, MemberRow, Membership, Moved, Refused
@@ -42,13 +42,9 @@ class Hot:
     ns: list[int] = field(default_factory=list)
     """The running `n` at base_seq + 1, base_seq + 2, …, chat.seq."""
 
-    def needs_lookup(self, message_id: str) -> bool:
-        """Whether only the views can tell if this id was used before."""
-        return (
-            message_id not in self.recent
-            and is_uuid7(message_id)
-            and id_ms(message_id) * 1000 <= self.floor_us + _FUTURE_US
-        )
+    def needs_lookup(self, message_id: str, id_us: int) -> bool:
+        """Whether only the views can tell if this id, with this time inside, was used before."""
+        return 0 <= id_us <= self.floor_us + _FUTURE_US and message_id not in self.recent
 
     def n_at(self, seq: int) -> int | None:
         """The running `n` at a seq, or None where only the views know."""
@@ -102,7 +98,7 @@ def fold_record(
     changes.heads[chat.chat_id] = chat
 
     if isinstance(data, MessageSent):
-        code = _judge_id(changes, hot, record, actor_id, data.message_id, occurred_us, uses)
+        code = _judge_id(changes, hot, record, decoded, data.message_id, occurred_us, uses)
         if code == "":
             return
         code = code or refusal(chat, actor_id, data)
@@ -137,16 +133,16 @@ def _judge_id(
     changes: Changes,
     hot: Hot,
     record: Record,
-    actor_id: str,
+    decoded: Decoded,
     message_id: str,
     occurred_us: int,
     uses: Mapping[tuple[str, str], FirstUse],
 ) -> str | None:
     """A refusal of the id itself, None where it is fresh, or "" for a repeat, which is then dealt with."""
     chat = hot.chat
-    if not is_uuid7(message_id):
+    if decoded.id_us < 0:
         return "invalid"
-    if id_ms(message_id) * 1000 > occurred_us + _FUTURE_US:
+    if decoded.id_us > occurred_us + _FUTURE_US:
         return "id_from_future"
     first = hot.recent.get(message_id)
     if first is None and uses:
@@ -154,6 +150,7 @@ def _judge_id(
     # A row at this offset or later was written by a fold that came further and then died: not a first use yet.
     if first is None or first.offset >= record.offset:
         return None
+    actor_id = decoded.event.actor_id
     if first.actor_id != actor_id:
         return "id_taken"
     chat.repeated += 1

@@ -118,7 +118,7 @@ class BatchFold:
                 continue
             data = read.event.data
             if isinstance(data, MessageSent):
-                if self._hot[record.key].needs_lookup(data.message_id):
+                if self._hot[record.key].needs_lookup(data.message_id, read.id_us):
                     ids.add((record.key, data.message_id))
             elif isinstance(data, MessageRead):
                 hot = self._hot[record.key]
