@@ -36,9 +36,7 @@ class NodeTest(pytest.Item):
         if skipped := sum(map(int, re.findall(r"^# (?:skipped|todo) (\d+)$", run.stdout, re.MULTILINE))):
             pytest.skip(f"{skipped} tests in {self.path.name} are marked skip or todo")
 
-    def repr_failure(
-        self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None
-    ) -> str | TerminalRepr:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str | TerminalRepr:
         return str(excinfo.value) if isinstance(excinfo.value, NodeFailure) else super().repr_failure(excinfo)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:

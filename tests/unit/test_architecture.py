@@ -82,10 +82,7 @@ def test_a_right_import_is_not(path: str, source: str) -> None:
 def test_faust_lives_in_one_place_of_streams() -> None:
     spread = {"streams/shell.py": "import faust", "streams/push.py": "from faust import App"}
     assert len(wrong_arrows(spread)) == 2
-    assert (
-        wrong_arrows({"streams/shell/app.py": "import faust", "streams/shell/codec.py": "import faust.types"})
-        == []
-    )
+    assert wrong_arrows({"streams/shell/app.py": "import faust", "streams/shell/codec.py": "import faust.types"}) == []
 
 
 def test_relative_imports_are_resolved_against_the_module_that_holds_them() -> None:
