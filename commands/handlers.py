@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from commands.chat import Chat
 from commands.decide import ChatCommand, Deliver, Read, Send, decide, wanted
-from commands.errors import BadReply, IdFromFuture, Invalid, TidingsError, TooLarge, error_for
+from commands.errors import BadReply, IdFromFuture, Invalid, NotYet, TidingsError, TooLarge, error_for
 from commands.ports import Appended, ChatSource, EventLog, Outcomes, Progress
 from commands.rules import FUTURE_MS, refusal
 from commands.sealing import Sealer
 from events.codec import make
-from events.ids import id_ms, is_uuid7, unix_ms, uuid7
+from events.ids import id_ms, is_chat_id, is_uuid7, unix_ms, uuid7
 from events.log import Position
 from events.partitioner import partition_of
 from events.types import EventData, MessageKind, MessageSent
@@ -38,6 +38,16 @@ class Draft:
     text: str
     file_id: str | None = None
     reply_to_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a command: where the chat's log stands with it, and whether it said anything new."""
+
+    position: Position
+    changed: bool
+    folded: bool = True
+    """False: the views do not show it yet, so the fold may still refuse it."""
 
 
 class Commands:
@@ -97,14 +107,13 @@ class Commands:
         Raises what `check` raises, Unavailable, and the refusals of the chat.
         """
         now = self.check(draft)
-        if draft.reply_to_message is not None and (
-            await self._chats.message_seq(draft.chat_id, draft.reply_to_message) is None
-        ):
-            raise BadReply("reply_to_message names no message of this chat")
         await self._sealer.warm([actor_id])
         sealed = self._sealer.seal(draft.chat_id, draft.message_id, actor_id, draft.text)
         command = Send(actor_id, draft.message_id, draft.kind, sealed, draft.file_id, draft.reply_to_message)
         happening, _ = await self._decided(command, draft.chat_id)
+        # After membership: whoever is not in the chat learns nothing about its messages.
+        if draft.reply_to_message is not None:
+            await self._check_reply(draft.chat_id, draft.reply_to_message)
         return self._append(draft.chat_id, actor_id, now, happening)
 
     async def submit(self, command: ChatCommand, chat_id: str) -> Position:
@@ -113,10 +122,25 @@ class Commands:
         A command that changes nothing gives the position of the chat's last folded record. Raises the
         refusal, or Unavailable when the outcome is unknown.
         """
+        return (await self._submitted(command, chat_id)).position
+
+    async def carry_out(self, command: ChatCommand, chat_id: str, timeout_s: float = WAIT_S) -> Accepted:
+        """As `submit`, and wait until the views show what became of it. Also raises what the fold refused."""
+        accepted = await self._submitted(command, chat_id)
+        if not accepted.changed:
+            return accepted
+        if not await self.folded(chat_id, accepted.position, timeout_s):
+            return replace(accepted, folded=False)
+        code = await self.refusal_at(chat_id, accepted.position)
+        if code is not None:
+            raise error_for(code)
+        return accepted
+
+    async def _submitted(self, command: ChatCommand, chat_id: str) -> Accepted:
         happening, chat = await self._decided(command, chat_id)
         if not happening:
-            return Position(self.partition_of(chat_id), max(chat.offset, 0))
-        return await self._append(chat_id, command.actor_id, self._now(), happening)
+            return Accepted(Position(self.partition_of(chat_id), max(chat.offset, 0)), changed=False)
+        return Accepted(await self._append(chat_id, command.actor_id, self._now(), happening), changed=True)
 
     async def folded(self, chat_id: str, position: Position, timeout_s: float = WAIT_S) -> bool:
         """Wait until the views have this record. False when time ran out."""
@@ -139,7 +163,8 @@ class Commands:
             if happening or isinstance(command, Deliver | Read):
                 return happening, chat
         except TidingsError:
-            pass
+            if not is_chat_id(chat_id):
+                raise  # no waiting can make a chat of it
         # The view may be behind, and "already so" is as wrong then as a refusal (who leaves and joins again at
         # once is still a member in it): ask again once it has what the log had when the command came.
         settled = await self._progress.reach(await self._log.end(), WAIT_S)
@@ -147,6 +172,18 @@ class Commands:
         if settled:
             return decide(command, chat), chat
         return [data for data in wanted(command, chat) if _may_be_news(chat, command.actor_id, data)], chat
+
+    async def _check_reply(self, chat_id: str, message_id: str) -> None:
+        """Raises BadReply, NotYet when the view may be behind, and Unavailable."""
+        if is_uuid7(message_id):
+            if await self._chats.message_seq(chat_id, message_id) is not None:
+                return
+            settled = await self._progress.reach(await self._log.end(), WAIT_S)
+            if await self._chats.message_seq(chat_id, message_id) is not None:
+                return
+            if not settled:
+                raise NotYet("the message that this one answers may not be in the views yet")
+        raise BadReply("reply_to_message names no message of this chat")
 
     def _append(
         self, chat_id: str, actor_id: str, now: datetime, happening: list[EventData]

@@ -11,6 +11,7 @@ import uuid
 from datetime import UTC, datetime
 
 _V7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_CHAT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[57][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _DIRECT = uuid.UUID("6d1a4c1e-5c3f-5b7a-9d53-0f1f8a6b2c90")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,6 +35,11 @@ def uuid7(now: datetime) -> str:
 def is_uuid7(text: str) -> bool:
     """Whether `text` is a UUIDv7 in canonical spelling."""
     return _V7.fullmatch(text) is not None
+
+
+def is_chat_id(text: str) -> bool:
+    """Whether `text` can name a chat: a minted UUIDv7 or a derived UUIDv5, in canonical spelling."""
+    return _CHAT.fullmatch(text) is not None
 
 
 def id_ms(uuid7_text: str) -> int:
