@@ -1,0 +1,78 @@
+"""Who is connected to this gateway, and what everything in it shares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from api.ws.counters import Counters
+from api.ws.timers import Timers
+from commands.sealing import Sealer
+from projections.ports import ChatViews
+
+if TYPE_CHECKING:
+    from api.ws.audience import Audience
+    from api.ws.catching import CatchingUp
+
+Mutes = Callable[[str, Collection[str]], Awaitable[Mapping[str, datetime]]]
+"""(user id, chat ids) → when the mute ends, for those that the user has muted. Raises Unavailable."""
+
+READS_AT_ONCE = 32
+
+
+class Link(Protocol):
+    """A socket as a session sees it. Frames are whole WebSocket frames, header included."""
+
+    def send(self, frame: bytes) -> None:
+        """Queue a frame; silent once closed."""
+
+    def ping(self) -> None: ...
+
+    def close(self, code: int, reason: str, *, drop: bool = False) -> None:
+        """Say goodbye after what waits, or instead of it. Nothing is sent afterwards."""
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the socket takes no more for now."""
+
+    async def drained(self) -> None:
+        """Return when the socket takes more again, or is gone."""
+
+
+class LocalSession(Protocol):
+    """What chats need to know of a connected session."""
+
+    link: Link
+    catching: CatchingUp | None
+    """Chats in which this session does not stand where the gateway stands; None is the usual case."""
+
+
+class User:
+    """Somebody with a session here, or with one that is just connecting."""
+
+    __slots__ = ("chats", "connecting", "sessions", "user_id")
+
+    def __init__(self, user_id: str) -> None:
+        self.user_id = user_id
+        self.sessions: list[LocalSession] = []
+        """Open ones, the oldest first."""
+        self.connecting = 0
+        self.chats: dict[str, Audience] = {}
+        """The chats that the user is in, each as of its own cursor."""
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all chats of a gateway share."""
+
+    views: ChatViews
+    sealer: Sealer
+    timers: Timers
+    mutes: Mutes
+    counters: Counters
+    users: dict[str, User] = field(default_factory=dict)
+    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_AT_ONCE))
+    """Bounds how many chats read the views at once after an outage."""

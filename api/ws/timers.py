@@ -1,0 +1,87 @@
+"""Time as the gateway uses it: a monotonic clock, calls in the future, and a wheel for the many."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from typing import Generic, Protocol, TypeVar
+
+T = TypeVar("T", bound=Hashable)
+
+
+class Cancellable(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Timers(Protocol):
+    """`asyncio.AbstractEventLoop` fits; tests move a clock of their own."""
+
+    def time(self) -> float:
+        """Seconds on a clock that never runs backwards."""
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Cancellable: ...
+
+
+async def pause(timers: Timers, delay_s: float) -> None:
+    """Wait on these timers."""
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    handle = timers.call_later(delay_s, _finish, over)
+    try:
+        await over
+    finally:
+        handle.cancel()
+
+
+def _finish(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)
+
+
+class Wheel(Generic[T]):
+    """Deadlines of very many things, to the second, at the cost of one timer: a handle each would cost more
+    memory than the rest of an idle connection's timing together.
+
+    Each thing has at most one deadline. `due` is called up to a second late, never early.
+    """
+
+    def __init__(self, timers: Timers, due: Callable[[T], None]) -> None:
+        self._timers = timers
+        self._due = due
+        self._at: dict[T, int] = {}
+        self._slots: dict[int, set[T]] = {}
+        self._tick: Cancellable | None = None
+        self._reached = 0
+
+    def set(self, thing: T, delay_s: float) -> None:
+        """Set or move the deadline of a thing."""
+        self.discard(thing)
+        slot = int(self._timers.time() + max(delay_s, 0.0)) + 1
+        self._at[thing] = slot
+        self._slots.setdefault(slot, set()).add(thing)
+        if self._tick is None:
+            self._reached = int(self._timers.time())
+            self._wait()
+
+    def discard(self, thing: T) -> None:
+        """Forget a thing, which need not be there."""
+        slot = self._at.pop(thing, None)
+        if slot in self._slots:
+            self._slots[slot].discard(thing)
+
+    def _wait(self) -> None:
+        self._tick = self._timers.call_later(self._reached + 1 - self._timers.time(), self._turn)
+
+    def _turn(self) -> None:
+        try:
+            while self._reached < int(self._timers.time()):
+                self._reached += 1
+                for thing in self._slots.pop(self._reached, ()):
+                    if self._at.get(thing) == self._reached:  # an earlier one may have moved or ended this one
+                        del self._at[thing]
+                        self._due(thing)
+        finally:
+            if self._at:
+                self._wait()
+            else:
+                self._tick = None
+                self._slots.clear()
