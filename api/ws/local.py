@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from api.ws.counters import Counters
-from api.ws.timers import Timers
 from commands.sealing import Sealer
+from commands.timers import Timers
 from projections.ports import ChatViews
 
 if TYPE_CHECKING:

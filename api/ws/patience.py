@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from api.ws.local import Shared
-from api.ws.timers import pause
 from commands.errors import Unavailable
+from commands.timers import pause
 
 log = logging.getLogger(__name__)
 

@@ -1,47 +1,19 @@
-"""Time as the gateway uses it: a monotonic clock, calls in the future, and a wheel for the many."""
+"""Deadlines of very many things, to the second, at the cost of one timer."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Hashable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
+
+from commands.timers import Cancellable, Timers
 
 T = TypeVar("T", bound=Hashable)
 
 
-class Cancellable(Protocol):
-    def cancel(self) -> None: ...
-
-
-class Timers(Protocol):
-    """`asyncio.AbstractEventLoop` fits; tests move a clock of their own."""
-
-    def time(self) -> float:
-        """Seconds on a clock that never runs backwards."""
-
-    def call_later(self, delay: float, callback: Callable[..., object], *args: object) -> Cancellable: ...
-
-
-async def pause(timers: Timers, delay_s: float) -> None:
-    """Wait on these timers."""
-    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    handle = timers.call_later(delay_s, _finish, over)
-    try:
-        await over
-    finally:
-        handle.cancel()
-
-
-def _finish(over: asyncio.Future[None]) -> None:
-    if not over.done():
-        over.set_result(None)
-
-
 class Wheel(Generic[T]):
-    """Deadlines of very many things, to the second, at the cost of one timer: a handle each would cost more
-    memory than the rest of an idle connection's timing together.
+    """Each thing has at most one deadline. `due` is called up to a second late, never early, and must not raise.
 
-    Each thing has at most one deadline. `due` is called up to a second late, never early.
+    A timer for each would take more memory than all else that an idle connection needs for its timing.
     """
 
     def __init__(self, timers: Timers, due: Callable[[T], None]) -> None:
