@@ -221,6 +221,12 @@ class SqliteLog:
         self._waiters.setdefault(partition, []).append((offset, future))
         await future
 
+    async def ping(self) -> None:
+        """Return if the log answers. Raises Unavailable."""
+        if self._closing is not None:
+            raise Unavailable("the log is closing")
+        self.read_stored(0, 0, 1)
+
     async def close(self) -> None:
         """Commit what is queued and close. Later appends get Unavailable."""
         if self._closing is not None:

@@ -117,6 +117,10 @@ class SqliteViews:
         self._reader.close()
         self._db.close()
 
+    async def ping(self) -> None:
+        """Return if the views answer. Raises Unavailable."""
+        self._positions()
+
     # --- the fold's side -------------------------------------------------------------------------------------
 
     async def positions(self) -> dict[int, int]:

@@ -1,0 +1,182 @@
+"""The composition root: builds the embedded product from settings, starts it and takes it down again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from api.presence import Acquaintance, PresenceQueries, PresenceTracker
+from api.services import DemoCodes, Health, Limits, Services
+from api.ws.gateway import Gateway
+from api.ws.hub import Hub
+from commands.accounts import Accounts
+from commands.chat import MAX_MEMBERS
+from commands.erasure import Departure
+from commands.errors import Unavailable
+from commands.handlers import MAX_TEXT_BYTES, Commands
+from commands.receipts import Receipts
+from commands.sealing import Sealer
+from commands.sessions import EndedSessions, RefreshTokens, Sessions
+from events.ids import uuid7
+from events.log import Position
+from infra.master_key import MasterKey, derive
+from infra.memory.fanout import MemoryFanout
+from infra.memory.presence import MemoryPresence
+from infra.passwords import Argon2Passwords
+from infra.secrets import load_secrets
+from infra.settings import Settings
+from infra.sql.accounts import SqlAccounts
+from infra.sql.database import Database, sqlite_url
+from infra.sql.keys import SqlKeys
+from infra.sql.sessions import SqlSessions
+from infra.sqlite.database import DirectoryLock
+from infra.sqlite.log import SqliteLog
+from infra.sqlite.views import SqliteViews
+from infra.tokens import JwtTokens
+from projections.ports import ChatViews
+from streams.progress import FoldProgress
+from streams.runner import Runner
+
+logger = logging.getLogger(__name__)
+
+GENERATION = 1
+"""The generation of the views that is served."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class App:
+    """The running parts that the server, the demo and tests take hold of."""
+
+    settings: Settings
+    now: Callable[[], datetime]
+    log: SqliteLog
+    views: SqliteViews
+    progress: FoldProgress
+    commands: Commands
+    accounts: Accounts
+    sealer: Sealer
+    gateway: Gateway
+    services: Services
+
+
+class ViewOutcomes:
+    """What became of a record, as the views tell it."""
+
+    def __init__(self, views: ChatViews) -> None:
+        self._views = views
+
+    async def refusal_at(self, chat_id: str, position: Position) -> str | None:
+        refused = await self._views.refused_at(chat_id, position.offset)
+        return None if refused is None else refused.code
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, *, demo: bool = False, now: Callable[[], datetime] = utc_now
+) -> AsyncIterator[App]:
+    """Open everything, fold what the views lack, and serve until the block ends.
+
+    Raises DataDirectoryInUse, LogMismatch, Corrupt and Unavailable before anything is served.
+    """
+    async with AsyncExitStack() as stack:
+        loop = asyncio.get_running_loop()
+        lock = DirectoryLock(settings.data)
+        stack.callback(lock.release)
+        secrets = load_secrets(settings.data, master=settings.master_secret, jwt=settings.token_secret)
+        master_key = MasterKey(secrets.master)
+
+        log = SqliteLog(settings.data / "log.db", now)
+        stack.push_async_callback(log.close)
+        views = SqliteViews(settings.data / f"views-{GENERATION}.db", log.incarnation, await log.end())
+        stack.callback(views.close)
+        database = await Database.open(
+            settings.accounts_url or sqlite_url(settings.data / "accounts.db"), master_key
+        )
+        stack.push_async_callback(database.close)
+        passwords = Argon2Passwords(
+            time_cost=settings.argon2_time_cost,
+            memory_kib=settings.argon2_memory_kib,
+            at_once=settings.argon2_at_once,
+        )
+        stack.callback(passwords.close)
+
+        ended = EndedSessions(now)
+        tokens = JwtTokens(secrets.jwt, now, ended)
+        refresh_tokens = RefreshTokens(derive(secrets.jwt, "refresh tokens"))
+        sessions = Sessions(SqlSessions(database), tokens, refresh_tokens, ended, now)
+        await sessions.start()
+        sealer = Sealer(SqlKeys(database, master_key))
+
+        progress = FoldProgress()
+        fanout = MemoryFanout()
+        presence_store = MemoryPresence(now)
+        departure: list[Departure] = []
+        accounts = Accounts(
+            SqlAccounts(database, master_key),
+            sessions,
+            passwords,
+            now,
+            lambda user_id: departure[0].leave_all_chats(user_id),
+        )
+        accounts.observers.append(sealer.forget)
+        hub = Hub(views, fanout, sealer, progress, loop, mutes=accounts.mute_until, now=now)
+        commands = Commands(log, hub, progress, ViewOutcomes(views), sealer, now)
+        departure.append(Departure(commands, log, progress, views))
+        receipts = Receipts(commands, hub, log, loop, now)
+        presence = PresenceTracker(presence_store, fanout, loop, now, gateway_id=uuid7(now()))
+        acquaintance = Acquaintance(views, loop)
+        limits = Limits.make(
+            time.monotonic,
+            logins_per_minute=settings.logins_per_minute,
+            registrations_per_minute=settings.registrations_per_minute,
+            sends_per_second=settings.sends_per_second,
+            sends_burst=settings.sends_burst,
+        )
+        gateway = Gateway(hub, commands, receipts, presence, acquaintance, tokens, limits.sends, loop, now)
+        ended.observers.append(gateway.session_ended)
+        services = Services(
+            now=now,
+            accounts=accounts,
+            sessions=sessions,
+            tokens=tokens,
+            limits=limits,
+            health=Health({"log": log.ping, "views": views.ping, "accounts": accounts.ping}),
+            version=version("tidings"),
+            features=("chats", "presence", "receipts"),
+            public_limits={"text_bytes": MAX_TEXT_BYTES, "group_members": MAX_MEMBERS},
+            cors_origins=settings.cors_origins,
+            demo=DemoCodes(now) if demo else None,
+        )
+        await gateway.start()
+        stack.push_async_callback(gateway.stop)
+        await stack.enter_async_context(_task(Runner(log, views, fanout).run(), "runner"))
+        await stack.enter_async_context(_task(sealer.run(), "sealing keys"))
+        await progress.reach(await log.end(), timeout_s=3600)
+        yield App(settings, now, log, views, progress, commands, accounts, sealer, gateway, services)
+
+
+@asynccontextmanager
+async def _task(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[asyncio.Task[None]]:
+    """Run `work` beside the block; the block's end cancels it and waits."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            pass
+        except Unavailable:
+            logger.exception("%s ended", name)

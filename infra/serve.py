@@ -1,0 +1,102 @@
+"""The server process: uvicorn on one port, HTTP by FastAPI, sockets by picows, on uvloop."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from collections.abc import Callable
+
+import uvicorn
+import uvloop
+
+from api.http.app import create_app
+from api.origins import Origins
+from api.ws.transport import protocol_class
+from infra.app import App, running
+from infra.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 10
+"""How long requests and sockets may take to end at shutdown."""
+
+
+class PortTaken(Exception):
+    """Another program listens there."""
+
+
+def serve(settings: Settings, *, demo: bool = False, on_ready: Callable[[App, str], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. `on_ready(app, url)` is called once requests are answered.
+
+    Raises PortTaken, and what `infra.app.running` raises.
+    """
+    # A thread that finishes a commit wants the interpreter back at once, not after the default 5 ms.
+    sys.setswitchinterval(0.0005)
+    listener = listen(settings.host, settings.port)
+    try:
+        uvloop.run(_serve(settings, demo, listener, on_ready))
+    finally:
+        listener.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes any free one. Raises PortTaken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
+
+
+async def _serve(
+    settings: Settings, demo: bool, listener: socket.socket, on_ready: Callable[[App, str], None] | None
+) -> None:
+    async with running(settings, demo=demo) as app:
+        origins = Origins(settings.cors_origins)
+        config = uvicorn.Config(
+            create_app(app.services),
+            ws=protocol_class(app.gateway, origins),
+            http="httptools",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=True,
+            forwarded_allow_ips=settings.forwarded_allow_ips,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        server = _Server(config, app, listener, on_ready)
+        await server.serve([listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, telling when it is up, and the health routes when it goes down."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: App,
+        listener: socket.socket,
+        on_ready: Callable[[App, str], None] | None,
+    ) -> None:
+        super().__init__(config)
+        self._app = app
+        self._listener = listener
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        host, port = self._listener.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        logger.info("serving on %s", url)
+        if self._on_ready is not None:
+            self._on_ready(self._app, url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.services.health.draining = True
+        await super().shutdown(sockets)
