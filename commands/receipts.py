@@ -131,6 +131,9 @@ class Receipts:
                 return
             for mark in marks:
                 await self._submit(user_id, chat_id, [mark])
+        except Exception:
+            _tell(marks, None, Unavailable("the mark was lost by a defect"))
+            raise
         else:
             _tell(marks, position, None)
 

@@ -16,7 +16,7 @@ from api.render import chat_shape, rfc3339
 from api.ws.events import event_frame
 from api.ws.frames import ChatFrame, Gone, Receipt, encode
 from api.ws.local import Shared, User
-from commands.chat import MAX_BROADCAST_RECEIPTS, Chat, evolve
+from commands.chat import MAX_BROADCAST_RECEIPTS, Chat, Member, evolve
 from events.ids import unix_us
 from events.types import ChatCreated, EventData, MemberAdded, MemberJoined, MemberLeft, MemberRemoved
 from projections.ports import Entry, Moved
@@ -140,11 +140,15 @@ class Audience:
         self.admit(user, member.visible_from)
         if not user.sessions:
             return
-        muted = None if muted_until is None else rfc3339(unix_us(muted_until))
-        frame = encode(ChatFrame(chat_shape(state, member, muted, len(state.members), state.members.values())))
+        frame = self.introduction(state, member, muted_until)
         for session in user.sessions:
             if session.catching is None or session.catching.arrives(self.chat_id, seq, frame):
                 session.link.send(frame)
+
+    def introduction(self, state: Chat, member: Member, muted_until: datetime | None) -> bytes:
+        """The `chat` frame for a new member."""
+        muted = None if muted_until is None else rfc3339(unix_us(muted_until))
+        return encode(ChatFrame(chat_shape(state, member, muted, len(state.members), state.members.values())))
 
     def _see_off(self, user_id: str, seq: int) -> None:
         user = self._shared.users.get(user_id)

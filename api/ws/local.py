@@ -49,6 +49,9 @@ class LocalSession(Protocol):
     catching: CatchingUp | None
     """Chats in which this session does not stand where the gateway stands; None is the usual case."""
 
+    def catch_up(self, chat_id: str, seq: int) -> None:
+        """Tell this session everything after `seq` from the views, before it goes live in the chat."""
+
 
 class User:
     """Somebody with a session here, or with one that is just connecting."""

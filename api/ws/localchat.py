@@ -16,7 +16,8 @@ from typing import TypeVar
 
 from api.render import data_of
 from api.ws.audience import NOBODY_MUTES, Audience
-from api.ws.local import Shared
+from api.ws.frames import MAX_SEQ
+from api.ws.local import Shared, User
 from api.ws.patience import persist, retry_pause
 from commands.chat import Chat
 from commands.errors import Unavailable
@@ -38,7 +39,7 @@ Ready = Callable[[], Awaitable[None]]
 class LocalChat(Audience):
     """`on_defect` is called if the work on this chat failed for a reason that repeating does not mend."""
 
-    __slots__ = ("_behind", "_held", "_hint", "_marks", "_on_defect", "_task", "touched")
+    __slots__ = ("_behind", "_floor", "_held", "_hint", "_marks", "_on_defect", "_task", "touched")
 
     def __init__(self, shared: Shared, chat_id: str, cursor: int, on_defect: Callable[[LocalChat], None]) -> None:
         super().__init__(shared, chat_id, cursor)
@@ -49,6 +50,7 @@ class LocalChat(Audience):
         """The views may have more than was released."""
         self._marks = False
         """Watermarks may have moved without notice."""
+        self._floor = MAX_SEQ
         self._hint = 0
         """The greatest seq heard of while the cursor was unknown."""
         self.touched = shared.timers.time()
@@ -80,10 +82,14 @@ class LocalChat(Audience):
                 for row in moved:
                     self.mark(row)
 
-    def begin(self, cursor: int) -> None:
-        """The head has been read: everything up to `cursor` is past."""
-        self.cursor = cursor
-        if self._hint > cursor:
+    def expect(self, joined_seq: int) -> None:
+        """Somebody here joined with this event: while the cursor is unknown, it must not begin beyond."""
+        self._floor = min(self._floor, joined_seq - 1)
+
+    def begin(self, head: int) -> None:
+        """The head has been read: everything up to it is past, but for what `expect` asked for."""
+        self.cursor = min(head, self._floor)
+        if max(self._hint, head) > self.cursor:
             self.check()
 
     def check(self, *, marks: bool = False, first: Ready | None = None) -> None:
@@ -199,8 +205,30 @@ class LocalChat(Audience):
             self.adopt(state)
             if state.seq < entry.seq:
                 await retry_pause(self._shared, 0)
+        return await self._mutes_of(self.newcomers(data))
+
+    async def show_late(self, user: User) -> None:
+        """Let in a member who was not noticed in time, and tell everything from the join on."""
+        mutes = await self._mutes_of([user])
+        while True:
+            state = self.chat or await self._load()
+            if state.seq >= self.cursor:
+                break  # an older one could not tell who has left since
+        member = state.members.get(user.user_id)
+        gone = self._shared.users.get(user.user_id) is not user
+        if gone or user in self.here or member is None or member.joined_seq > self.cursor:
+            return
+        self.admit(user, member.visible_from)
+        frame = self.introduction(state, member, mutes.get(user.user_id))
+        for session in user.sessions:
+            if session.catching is None or session.catching.arrives(self.chat_id, member.joined_seq, frame):
+                session.link.send(frame)
+                session.catch_up(self.chat_id, member.joined_seq - 1)
+
+    async def _mutes_of(self, users: Sequence[User]) -> Mapping[str, datetime]:
+        """User → when this chat's mute ends, for those of the users who have muted it."""
         mutes: dict[str, datetime] = {}
-        for user in self.newcomers(data):
+        for user in users:
             try:
                 found = await self._shared.mutes(user.user_id, [self.chat_id])
             except Unavailable:

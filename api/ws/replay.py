@@ -44,13 +44,15 @@ class Replay:
 
     async def run(self) -> None:
         """Return when the session is live everywhere, or over."""
+        while (chat_id := self._next()) is not None and self._session.catching is not None:
+            self._shared.counters.replays += 1
+            await self._tell(chat_id, self._session.catching.chats[chat_id])
+
+    def _next(self) -> str | None:
+        """A chat that waits for its replay: more may come while one is under way."""
         catching = self._session.catching
-        if catching is None:
-            return
-        for chat_id, chat in list(catching.chats.items()):
-            if not chat.skip_to:
-                self._shared.counters.replays += 1
-                await self._tell(chat_id, chat)
+        chats = {} if catching is None else catching.chats
+        return next((chat_id for chat_id, chat in chats.items() if not chat.skip_to), None)
 
     async def _tell(self, chat_id: str, chat: CatchUp) -> None:
         while not self._is_over(chat_id, chat):
@@ -61,7 +63,10 @@ class Replay:
             elif audience is not None:
                 end = audience.cursor
             else:
-                return  # the user's last session is ending
+                catching = self._session.catching
+                if catching is not None:
+                    catching.end(chat_id)
+                return
             if chat.seq < end:
                 try:
                     frames = await self._missed(chat_id, chat.seq, end)
