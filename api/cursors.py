@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from commands.errors import BadCursor
 
-MAX_CHARACTERS = 400
+MAX_CHARACTERS = 600
 
 Id = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 Micros = Annotated[int, Meta(ge=-(2**62), le=2**62)]

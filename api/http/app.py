@@ -1,0 +1,89 @@
+"""The HTTP app: routers, and what stands around them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+
+from api.http import auth, info, me, static, users
+from api.http.docs import STYLE, page
+from api.http.frame import Frame, Paths, handle_errors
+from api.http.openapi import document
+from api.http.routing import make_router
+from api.http.static import Asset, read_assets
+from api.services import Services
+
+WEB = Path(__file__).parents[1] / "web"
+ROUTERS = (auth.router, me.router, users.router, info.router, static.router)
+
+
+def create_app(
+    services: Services,
+    more: Sequence[APIRouter] = (),
+    more_schemas: Mapping[str, Any] | None = None,
+    web: Path = WEB,
+) -> FastAPI:
+    """An app over these services, which the caller starts and closes. `more`: routers made by `make_router`;
+    `more_schemas`: components of the OpenAPI document that they refer to by name.
+
+    Its state holds `services`; `app.openapi()` gives the document that `/openapi.json` serves.
+    """
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.services = services
+    app.state.assets = read_assets(web)
+    made: dict[str, Any] = {}
+
+    def openapi() -> dict[str, Any]:
+        if not made:
+            made.update(document(app, services.version, more_schemas or {}))
+        return made
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    paths = Paths()
+    routers = [*ROUTERS, *more, _documents(app)]
+    if services.demo is not None:
+        routers.append(auth.demo_router)
+    for router in routers:
+        app.include_router(router)
+        paths.add(router)
+    handle_errors(app, services.now, paths)
+    if services.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(services.cors_origins),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Tidings-Min-Position"],
+            expose_headers=["Allow", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"],
+            max_age=3600,
+        )
+    app.add_middleware(Frame, registry=services.metrics, now=services.now)
+    return app
+
+
+def _documents(app: FastAPI) -> APIRouter:
+    """Routes for the OpenAPI document and its page for people; both are made when first asked for."""
+    router = make_router("server")
+    made: dict[str, Asset] = {"docs.css": Asset.of(STYLE.encode(), ".css")}
+
+    @router.get("/openapi.json", include_in_schema=False)
+    async def openapi_json(request: Request) -> Response:
+        if "openapi.json" not in made:
+            made["openapi.json"] = Asset.of(json.dumps(app.openapi(), ensure_ascii=False).encode(), ".json")
+        return made["openapi.json"].answer(request)
+
+    @router.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        if "docs" not in made:
+            made["docs"] = Asset.of(page(app.openapi()).encode(), ".html")
+        return made["docs"].answer(request)
+
+    @router.get("/docs/style.css", include_in_schema=False)
+    async def style(request: Request) -> Response:
+        return made["docs.css"].answer(request)
+
+    return router

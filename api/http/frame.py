@@ -1,0 +1,164 @@
+"""What stands around every route: security headers, metrics, HEAD, and an answer for every exception."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from time import perf_counter
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import PROBLEM_TYPE, MethodNotAllowed, NoSuchPath, problem_body, problem_headers, status_of
+from commands.errors import BadJson, Corrupt, FieldError, Invalid, TidingsError, TooLarge, UnknownField
+
+CSP = (
+    "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob:; frame-src 'self'; "
+    "frame-ancestors 'self'; object-src 'none'; base-uri 'none'; form-action 'self'"
+)
+HEADERS = {
+    b"cache-control": b"no-store",
+    b"content-security-policy": CSP.encode(),
+    b"cross-origin-opener-policy": b"same-origin",
+    b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"SAMEORIGIN",
+}
+"""On every answer that does not set them itself."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_Now = Callable[[], datetime]
+
+log = logging.getLogger(__name__)
+
+
+class Frame:
+    """The outermost middleware. An exception that nobody expected becomes a 500 problem and a traceback in the
+    process's log."""
+
+    def __init__(self, app: ASGIApp, registry: CollectorRegistry, now: _Now) -> None:
+        self._app = app
+        self._now = now
+        self._requests = Counter(
+            "tidings_http_requests", "HTTP answers.", ("method", "route", "status"), registry=registry
+        )
+        self._seconds = Histogram(
+            "tidings_http_request_seconds", "Time to the end of an HTTP answer.", ("route",), registry=registry
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+        method: str = scope["method"]
+        status = 0
+        inner = scope
+        if method == "HEAD":  # answered as GET is, without the body
+            inner = {**scope, "method": "GET"}
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                present = {name for name, _ in message["headers"]}
+                missing = [header for header in HEADERS.items() if header[0] not in present]
+                message["headers"] = [*message["headers"], *missing]
+            elif method == "HEAD":
+                message["body"] = b""
+            await send(message)
+
+        try:
+            await self._app(inner, receive, send_on)
+        except ClientDisconnect:
+            log.debug("a client went away during %s %s", method, scope["path"])
+        except Exception as error:
+            log.exception("%s %s failed", method, scope["path"])
+            if status:
+                raise  # too late for another answer: the server breaks the connection off
+            await answer(TidingsError(str(error)), self._now())(inner, receive, send_on)
+        route = getattr(inner.get("route"), "path", "other")
+        self._requests.labels(method if method in _METHODS else "other", route, status).inc()
+        self._seconds.labels(route).observe(perf_counter() - started)
+
+
+class Paths:
+    """Which methods a path takes, over all routers: what `Allow` says."""
+
+    def __init__(self) -> None:
+        self._methods: list[tuple[re.Pattern[str], set[str]]] = []
+
+    def add(self, router: APIRouter) -> None:
+        for route in router.routes:
+            if isinstance(route, Route):
+                self._methods.append((route.path_regex, set(route.methods or ())))
+
+    def allowed(self, path: str) -> str:
+        found: set[str] = set()
+        for pattern, methods in self._methods:
+            if pattern.match(path):
+                found |= methods
+        if "GET" in found:
+            found.add("HEAD")
+        return ", ".join(sorted(found))
+
+
+def answer(error: TidingsError, now: datetime, headers: dict[str, str] | None = None) -> Response:
+    """The problem document of an error as an HTTP answer."""
+    own = problem_headers(error) | (headers or {})
+    if isinstance(error, TooLarge):
+        own["Connection"] = "close"  # the rest of the body is not read
+    return Response(problem_body(error, now), status_of(error), own, PROBLEM_TYPE)
+
+
+def handle_errors(app: FastAPI, now: _Now, paths: Paths) -> None:
+    """Turn what routes and the framework raise into problem documents."""
+
+    async def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, TidingsError)
+        if status_of(error) == 500:
+            log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return answer(error, now())
+
+    async def not_valid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return answer(refusal(error.errors()), now())
+
+    async def of_the_framework(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        match error.status_code:
+            case 404:
+                return answer(NoSuchPath("there is nothing at this path"), now())
+            case 405:
+                allow = paths.allowed(request.url.path)
+                return answer(MethodNotAllowed(f"this path takes {allow}"), now(), {"Allow": allow})
+            case 400:
+                return answer(BadJson(str(error.detail)), now())
+            case 413:
+                return answer(TooLarge(str(error.detail)), now())
+        log.error("%s %s: unexpected answer of the framework", request.method, request.url.path, exc_info=error)
+        return answer(Corrupt(), now())
+
+    app.add_exception_handler(TidingsError, ours)
+    app.add_exception_handler(RequestValidationError, not_valid)
+    app.add_exception_handler(HTTPException, of_the_framework)
+
+
+def refusal(problems: Sequence[Any]) -> Invalid:
+    """What pydantic found, as one error: an unknown field is told as such, for it explains missing ones."""
+    errors = tuple(
+        FieldError(
+            ".".join(map(str, problem["loc"][1:])) or str(problem["loc"][0]),
+            "is not known" if problem["type"] == "extra_forbidden" else problem["msg"],
+        )
+        for problem in problems
+    )
+    kind = UnknownField if any(problem["type"] == "extra_forbidden" for problem in problems) else Invalid
+    return kind("; ".join(f"{each.field}: {each.message}" for each in errors), errors=errors)

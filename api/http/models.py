@@ -1,0 +1,229 @@
+"""Shapes at the HTTP edge: the bases of requests and answers, and those of accounts."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from api.render import rfc3339
+from commands.sessions import Session, SignedIn
+from commands.users import (
+    DISPLAY_NAME,
+    LOCALE,
+    MAX_DISPLAY_NAME,
+    MAX_LOCALE,
+    MAX_PASSWORD,
+    MIN_PASSWORD,
+    USERNAME,
+    Account,
+    User,
+)
+from events.ids import unix_us
+
+MAX_PAGE = 200
+NO_NUL = r"^[^\x00]*$"
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+
+T = TypeVar("T")
+
+
+class Body(BaseModel):
+    """The base of every request body: unknown fields are refused, numbers are not text, `ext` is ignored."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    ext: dict[str, Any] | None = Field(default=None, description="For the client's own use; ignored.")
+
+
+class Answer(BaseModel):
+    """The base of answers. Clients ignore fields that they do not know."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def _time(value: object) -> datetime:
+    if isinstance(value, str) and _RFC3339.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    raise PydanticCustomError("time", "Input should be a time after RFC 3339, such as 2026-03-01T12:00:00.000Z")
+
+
+Time = Annotated[
+    datetime, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"}, mode="validation")
+]
+"""A time as RFC 3339 text; aware, in UTC."""
+ShownTime = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+"""RFC 3339 in UTC with milliseconds."""
+Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
+Username = Annotated[str, Field(pattern=USERNAME, examples=["ana"])]
+DisplayName = Annotated[str, Field(max_length=MAX_DISPLAY_NAME, pattern=DISPLAY_NAME, examples=["Ana"])]
+Password = Annotated[str, Field(max_length=MAX_PASSWORD, pattern=NO_NUL)]
+NewPassword = Annotated[str, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD, pattern=NO_NUL)]
+Locale = Annotated[str, Field(max_length=MAX_LOCALE, pattern=LOCALE, examples=["pt-BR"])]
+RefreshToken = Annotated[str, Field(max_length=400, pattern=NO_NUL)]
+
+
+class ProblemField(Answer):
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[ProblemField] | None = None
+    retry_after_ms: int | None = None
+    server_time: ShownTime | None = None
+
+
+class Page(Answer, Generic[T]):
+    """A part of a list; `next_cursor` leads to the next part, null at the end."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+class Register(Body):
+    username: Username
+    password: NewPassword
+    display_name: DisplayName | None = None
+
+
+class Login(Body):
+    username: Annotated[str, Field(max_length=256, pattern=NO_NUL)]
+    password: Password
+
+
+class Refresh(Body):
+    refresh_token: RefreshToken
+    request_id: Annotated[str, Field(min_length=1, max_length=128, pattern=NO_NUL)] | None = Field(
+        default=None, description="Repeating a refresh under the same id within 60 s gives the same answer."
+    )
+
+
+class Logout(Body):
+    refresh_token: RefreshToken
+
+
+class DemoLogin(Body):
+    code: Annotated[str, Field(max_length=200, pattern=NO_NUL)]
+
+
+class ChangePassword(Body):
+    old: Password
+    new: NewPassword
+
+
+class EraseMe(Body):
+    password: Password
+
+
+class ProfilePatch(Body):
+    """What is absent stays as it is; `locale` may be null."""
+
+    # The factories only keep the fields optional without allowing null: what they give is never looked at.
+    display_name: DisplayName = Field(default_factory=str)
+    push_preview: bool = Field(default_factory=bool)
+    locale: Locale | None = None
+
+
+class UsersQuery(Body):
+    user_ids: Annotated[list[str], Field(max_length=MAX_PAGE)]
+
+
+class UserAnswer(Answer):
+    user_id: str
+    username: str
+    display_name: str
+
+    @classmethod
+    def of(cls, user: User) -> UserAnswer:
+        return cls(user_id=user.user_id, username=user.username, display_name=user.display_name)
+
+
+class MeAnswer(UserAnswer):
+    push_preview: bool
+    locale: str | None
+    admin: bool
+
+    @classmethod
+    def of_account(cls, account: Account) -> MeAnswer:
+        return cls(
+            user_id=account.user_id,
+            username=account.username,
+            display_name=account.display_name,
+            push_preview=account.push_preview,
+            locale=account.locale,
+            admin=account.admin,
+        )
+
+
+class TokensAnswer(Answer):
+    """`expires_in`: seconds that the access token lives; the refresh token lives 30 days from its last use."""
+
+    user: UserAnswer
+    access_token: str
+    refresh_token: str
+    expires_in: int
+
+    @classmethod
+    def of(cls, signed_in: SignedIn) -> TokensAnswer:
+        return cls(
+            user=UserAnswer.of(signed_in.user),
+            access_token=signed_in.access_token,
+            refresh_token=signed_in.refresh_token,
+            expires_in=signed_in.expires_in,
+        )
+
+
+class SessionAnswer(Answer):
+    """One sign-in. `client` is what the client said it is; `current` marks the one that asks."""
+
+    session_id: str
+    created_at: ShownTime
+    last_used_at: ShownTime
+    expires_at: ShownTime
+    client: str | None
+    current: bool
+
+    @classmethod
+    def of(cls, session: Session, current_id: str) -> SessionAnswer:
+        return cls(
+            session_id=session.session_id,
+            created_at=shown(session.created_at),
+            last_used_at=shown(session.used_at),
+            expires_at=shown(session.expires_at),
+            client=session.client,
+            current=session.session_id == current_id,
+        )
+
+
+class InfoAnswer(Answer):
+    version: str
+    features: list[str]
+    limits: dict[str, int]
+    server_time: ShownTime
+
+
+class HealthAnswer(Answer):
+    status: Literal["ok"]
+
+
+class ReadyAnswer(Answer):
+    degraded: list[str] = Field(description="Parts that do not answer; the rest works.")
+
+
+def shown(moment: datetime) -> str:
+    """An aware time as answers show it."""
+    return rfc3339(unix_us(moment))

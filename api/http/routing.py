@@ -1,0 +1,180 @@
+"""How routes of Tidings read JSON and say what can go wrong. Every router is made by `make_router`.
+
+FastAPI's own reading of bodies is lenient (NaN, repeated keys, any size) and its errors are not problem
+documents; so the body is read and parsed here, before FastAPI sees it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, NoReturn
+
+from fastapi import APIRouter, Depends, Request, Response, params
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from api.errors import PROBLEM_TYPE, UnsupportedMediaType, row_of
+from api.ratelimit import address_key
+from api.services import Services
+from commands.errors import BadJson, BadToken, FieldError, Invalid, TidingsError, TooLarge
+from commands.sessions import Claims
+
+MAX_BODY = 1024 * 1024
+"""Bytes of a JSON body."""
+Responses = dict[int | str, dict[str, Any]]
+
+
+class JsonRequest(Request):
+    """A request whose JSON body has been read and checked."""
+
+    _parsed: Any = None
+
+    @classmethod
+    async def read(cls, request: Request) -> JsonRequest:
+        """Raises TooLarge, UnsupportedMediaType, BadJson, and Invalid for text that cannot be stored."""
+        raw = await _read_body(request)
+        if raw and not _says_json(request.headers.get("content-type", "")):
+            raise UnsupportedMediaType("send the body with Content-Type: application/json")
+        made = cls(request.scope, request.receive)
+        made._body = raw
+        if raw:
+            made._parsed = parse_json(raw)
+        return made
+
+    async def json(self) -> Any:
+        return self._parsed
+
+
+class Route(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if self.body_field is None or isinstance(self.body_field.field_info, params.Form):
+            return handle
+
+        async def read_then_handle(request: Request) -> Response:
+            return await handle(await JsonRequest.read(request))
+
+        return read_then_handle
+
+
+def make_router(tag: str) -> APIRouter:
+    """A router whose JSON bodies are read as the contract says."""
+    return APIRouter(route_class=Route, tags=[tag])
+
+
+def problems(*kinds: type[TidingsError]) -> Responses:
+    """`responses` of a route, from the errors that are its own. Those that every route of a kind may give
+    (400, 401, 413, 415, 422, 429, 500, 503) are documented by `api.http.openapi`."""
+    codes: dict[int, list[str]] = {}
+    for kind in kinds:
+        row = row_of(kind)
+        assert row is not None, f"{kind.__name__} has no row in api/errors.py"
+        codes.setdefault(row.status, []).append(f"`{kind.code}`")
+    return {status: problem_response(", ".join(names)) for status, names in codes.items()}
+
+
+def problem_response(description: str) -> dict[str, Any]:
+    return {
+        "description": description,
+        "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+
+
+# --- what routes depend on ---
+
+_bearer = HTTPBearer(
+    scheme_name="token", bearerFormat="JWT", description="The access token of a sign-in.", auto_error=False
+)
+
+
+async def services_of(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+async def current_user(
+    services: Annotated[Services, Depends(services_of)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Claims:
+    """Who calls. Raises BadToken."""
+    if credentials is None:
+        raise BadToken
+    return services.tokens.verify(credentials.credentials)
+
+
+Svc = Annotated[Services, Depends(services_of)]
+Caller = Annotated[Claims, Depends(current_user)]
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from, as rate limits count it."""
+    return address_key(request.client.host) if request.client else ""
+
+
+# --- reading ---
+
+
+def parse_json(raw: bytes) -> Any:
+    """JSON after RFC 8259 in UTF-8, no key twice. Raises BadJson, and Invalid for NUL and lone surrogates."""
+    try:
+        parsed = json.loads(raw.decode(), parse_constant=_no_constant, object_pairs_hook=_object)
+        if b"\\u" in raw:  # the only way in for NUL and lone surrogates
+            _check_text(parsed, "")
+        return parsed
+    except UnicodeDecodeError as error:
+        raise BadJson("the body is not UTF-8") from error
+    except RecursionError as error:
+        raise BadJson("the body is nested too deeply") from error
+    except ValueError as error:
+        raise BadJson(f"the body is not JSON: {error}") from error
+
+
+async def _read_body(request: Request) -> bytes:
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > MAX_BODY:
+        raise TooLarge(f"the body is over {MAX_BODY} bytes")
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY:
+            raise TooLarge(f"the body is over {MAX_BODY} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _says_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("an object has a key twice")
+    return made
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check_text(value: Any, path: str) -> None:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise _unfit(path, "must not contain NUL")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise _unfit(path, "must not contain a lone surrogate") from None
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            _check_text(key, path)
+            _check_text(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _check_text(inner, f"{path}.{index}" if path else str(index))
+
+
+def _unfit(path: str, message: str) -> Invalid:
+    return Invalid(f"text {message}", errors=(FieldError(path, message),))

@@ -1,0 +1,118 @@
+"""What the HTTP app is given by the composition root."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from secrets import token_urlsafe
+
+from prometheus_client import CollectorRegistry
+
+from api.ratelimit import RateLimit
+from commands.accounts import Accounts
+from commands.errors import BadCredentials, TidingsError
+from commands.sessions import Sessions, Tokens
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`logins` are keyed by name and address, `registrations` by address, `sends` by user."""
+
+    logins: RateLimit
+    registrations: RateLimit
+    sends: RateLimit
+
+    @classmethod
+    def make(
+        cls,
+        clock: Callable[[], float],
+        *,
+        logins_per_minute: int = 10,
+        registrations_per_minute: int = 100,
+        sends_per_second: int = 100,
+        sends_burst: int = 1000,
+    ) -> Limits:
+        return cls(
+            RateLimit("logins", logins_per_minute / 60, logins_per_minute, clock),
+            RateLimit("registrations", registrations_per_minute / 60, registrations_per_minute, clock),
+            RateLimit("sends", sends_per_second, sends_burst, clock),
+        )
+
+
+class Health:
+    """What is up. Each check returns if its part answers and raises otherwise; `essential` ones gate readiness."""
+
+    def __init__(
+        self,
+        checks: Mapping[str, Callable[[], Awaitable[None]]],
+        essential: frozenset[str] = frozenset({"log"}),
+        patience_s: float = 2.0,
+    ) -> None:
+        self._checks = checks
+        self._essential = essential
+        self._patience_s = patience_s
+        self.draining = False
+
+    async def degraded(self) -> list[str]:
+        """Names of the parts that do not answer, sorted."""
+        names = sorted(self._checks)
+        answers = await asyncio.gather(*(self._answers(name) for name in names))
+        return [name for name, up in zip(names, answers, strict=True) if not up]
+
+    def is_ready(self, degraded: Sequence[str]) -> bool:
+        """Whether new clients may be sent here, given what is down."""
+        return not self.draining and self._essential.isdisjoint(degraded)
+
+    async def _answers(self, name: str) -> bool:
+        try:
+            await asyncio.wait_for(self._checks[name](), self._patience_s)
+        except (TidingsError, TimeoutError) as error:
+            log.warning("%s does not answer: %s", name, error)
+            return False
+        return True
+
+
+class DemoCodes:
+    """Codes that sign a demo user in, once each and not for long. They travel in a URL's fragment."""
+
+    LIFE = timedelta(minutes=10)
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._codes: dict[str, tuple[str, datetime]] = {}
+
+    def make(self, user_id: str) -> str:
+        code = token_urlsafe(24)
+        self._codes[code] = (user_id, self._now() + self.LIFE)
+        return code
+
+    def redeem(self, code: str) -> str:
+        """The user; the code is used up. Raises BadCredentials."""
+        user_id, until = self._codes.pop(code, ("", self._now()))
+        if until <= self._now():
+            raise BadCredentials("this code was used before, or has run out")
+        return user_id
+
+
+@dataclass(slots=True, kw_only=True)
+class Services:
+    """Everything that routes use. `info` is shown by `GET /v1/info`: version, features and limits."""
+
+    now: Callable[[], datetime]
+    accounts: Accounts
+    sessions: Sessions
+    tokens: Tokens
+    limits: Limits
+    health: Health
+    version: str
+    features: Sequence[str] = ()
+    public_limits: Mapping[str, int] = field(default_factory=dict)
+    cors_origins: Sequence[str] = ()
+    metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
+    demo: DemoCodes | None = None
+    """Present where demo users may sign in by code."""
