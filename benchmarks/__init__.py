@@ -1,0 +1,1 @@
+"""Benchmarks: `./dev bench NAME`. What they measured and how is in docs/benchmarks.md."""

@@ -1,0 +1,1 @@
+"""What the benchmarks share; `./dev bench` lists only the modules beside this folder."""

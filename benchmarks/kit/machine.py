@@ -1,0 +1,55 @@
+"""The machine in words, so that a figure never stands without what it was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+
+def describe() -> dict[str, str]:
+    """Date, machine and versions, each in words."""
+    system = f"{platform.system()} {platform.release().split('-')[0]}"
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": f"{_processor()}, {_cores()}, {_memory_gib():.0f} GiB of memory{_virtual()}, {system}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "libraries": ", ".join(
+            [f"SQLite {sqlite3.sqlite_version}"]
+            + [f"{name} {version(name)}" for name in ("picows", "uvloop", "msgspec", "uvicorn")]
+        ),
+    }
+
+
+def heading() -> str:
+    """The same as lines for a terminal."""
+    return "\n".join(f"{name:<10} {words}" for name, words in describe().items())
+
+
+def _processor() -> str:
+    for line in _lines("/proc/cpuinfo"):
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cores() -> str:
+    count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return "1 core" if count == 1 else f"{count} cores"
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def _virtual() -> str:
+    return ", virtual machine" if any("hypervisor" in line for line in _lines("/proc/cpuinfo")) else ""
+
+
+def _lines(path: str) -> list[str]:
+    file = Path(path)
+    return file.read_text(errors="replace").splitlines() if file.exists() else []
