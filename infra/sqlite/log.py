@@ -24,6 +24,7 @@ from events.ids import unix_ms
 from events.log import Position, Record
 from events.partitioner import partition_of
 from infra.sqlite.database import connect, connect_read_only, translated
+from infra.sqlite.log_reader import SHIFT, stored_end, stored_meta, stored_records
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS log_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -34,7 +35,6 @@ CREATE TABLE IF NOT EXISTS records (
     value BLOB NOT NULL
 );
 """
-_SHIFT = 48
 _INSERT = "INSERT INTO records VALUES (?, ?, ?, ?)"
 MAX_COMMIT = 1_000
 """Records per transaction: more wait for the next one."""
@@ -86,20 +86,11 @@ class SqliteLog:
             self._db.executescript(_SCHEMA)
             fresh = {"incarnation": str(uuid.uuid4()), "partitions": str(partitions)}
             self._db.executemany("INSERT OR IGNORE INTO log_meta VALUES (?, ?)", fresh.items())
-            meta = dict(self._db.execute("SELECT name, value FROM log_meta").fetchall())
+            self.incarnation, self.partitions = stored_meta(self._db)
             self._reader = connect_read_only(self._path)
-            self.incarnation: str = meta["incarnation"]
-            self.partitions = int(meta["partitions"])
-            self._next = [self._stored_end(partition) for partition in range(self.partitions)]
+            self._next = [stored_end(self._db, partition) for partition in range(self.partitions)]
             self._durable = list(self._next)
             self._tails = [_Tail() for _ in range(self.partitions)]
-
-    def _stored_end(self, partition: int) -> int:
-        row = self._db.execute(
-            "SELECT max(place) FROM records WHERE place >= ? AND place < ?",
-            (partition << _SHIFT, (partition + 1) << _SHIFT),
-        ).fetchone()
-        return 0 if row[0] is None else (row[0] & (1 << _SHIFT) - 1) + 1
 
     def append(self, event: Event, done: Appended) -> None:
         """Queue an event for the next commit; `done` is called after its fsync."""
@@ -130,7 +121,7 @@ class SqliteLog:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(
-                _INSERT, [(r.partition << _SHIFT | r.offset, r.timestamp_ms, r.key, r.value) for r in records]
+                _INSERT, [(r.partition << SHIFT | r.offset, r.timestamp_ms, r.key, r.value) for r in records]
             )
         except sqlite3.Error as error:
             loop.call_soon(self._failed, batch, error)
@@ -206,13 +197,7 @@ class SqliteLog:
     def read_stored(self, partition: int, offset: int, limit: int) -> list[Record]:
         """Read from the file. Raises Unavailable."""
         with translated():
-            rows = self._reader.execute(
-                "SELECT place, timestamp_ms, key, value FROM records WHERE place >= ? AND place < ? "
-                "ORDER BY place LIMIT ?",
-                (partition << _SHIFT | offset, (partition + 1) << _SHIFT, limit),
-            ).fetchall()
-        mask = (1 << _SHIFT) - 1
-        return [Record(partition, place & mask, at, key, value) for place, at, key, value in rows]
+            return stored_records(self._reader, partition, offset, limit)
 
     async def wait(self, partition: int, offset: int) -> None:
         if offset < self._durable[partition]:
