@@ -129,7 +129,7 @@ def test_a_need_that_nobody_knows_is_an_error(pytester: pytest.Pytester) -> None
     run(pytester).assert_outcomes(errors=1)
 
 
-@pytest.mark.parametrize(("version", "reason"), [("v16.20.2", "18 or later*v16.20.2"), ("nonsense", "nonsense")])
+@pytest.mark.parametrize(("version", "reason"), [("v18.9.0", "18.18 or later*v18.9.0"), ("nonsense", "nonsense")])
 def test_an_old_node_is_as_good_as_none(
     pytester: pytest.Pytester, bare_machine: Path, version: str, reason: str
 ) -> None:
@@ -152,18 +152,27 @@ def test_javascript_tests_without_node_are_a_failure_where_nothing_may_be_left_o
 @pytest.mark.parametrize(
     ("body", "outcome"),
     [
-        ("assert.equal(1 + 1, 2)", {"passed": 1}),
-        ("assert.equal(1 + 1, 3)", {"failed": 1}),
-        ("t.skip('tired')", {"skipped": 1}),
-        ("t.todo('some day')", {"skipped": 1}),
+        ('test("it", () => assert.equal(1 + 1, 2));', {"passed": 1}),
+        ('test("it", () => assert.equal(1 + 1, 3));', {"failed": 1}),
+        ('test("it", async () => assert.equal(crypto.randomUUID().length, 36));', {"passed": 1}),
+        ('test("it", (t) => t.skip("tired"));', {"skipped": 1}),
+        ('test("it", (t) => t.todo("some day"));', {"skipped": 1}),
+        ('throw new Error("broken module");', {"failed": 1}),
+        ("", {"failed": 1}),
     ],
 )
 def test_a_javascript_file_passes_as_its_tests_do(
     pytester: pytest.Pytester, body: str, outcome: dict[str, int]
 ) -> None:
     imports = 'import assert from "node:assert";\nimport test from "node:test";\n'
-    pytester.path.joinpath("sum.test.mjs").write_text(f'{imports}test("it", (t) => {{ {body} }});')
-    result = run(pytester)
-    result.assert_outcomes(**outcome)
-    if "failed" in outcome:
-        result.stdout.fnmatch_lines(["not ok 1 - it", "*AssertionError*"])
+    pytester.path.joinpath("sum.test.mjs").write_text(imports + body)
+    run(pytester).assert_outcomes(**outcome)
+
+
+@pytest.mark.needs("node")
+def test_a_failing_javascript_file_shows_what_node_said(pytester: pytest.Pytester) -> None:
+    pytester.path.joinpath("sum.test.mjs").write_text(
+        'import assert from "node:assert";\nimport test from "node:test";\n'
+        'test("sums add up", () => assert.equal(1 + 1, 3));\n'
+    )
+    run(pytester).stdout.fnmatch_lines(["not ok 1 - sums add up", "*AssertionError*"])

@@ -42,12 +42,13 @@ def find_chromium() -> str:
 
 
 def find_node() -> str:
-    """Return the path of a Node.js with a test runner (18 or later). Raises Lacking."""
+    """Return the path of a Node.js with a test runner (18.18 or later). Raises Lacking."""
     mend = "Debian's package nodejs has it"
     path = find_program(("node", "nodejs"), "Node.js", mend)
     version = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    if (major := re.match(r"v(\d+)\.", version)) is None or int(major[1]) < 18:
-        raise Lacking(f"Node.js 18 or later is missing (this is {version}); {mend}")
+    parts = re.match(r"v(\d+)\.(\d+)\.", version)
+    if parts is None or (int(parts[1]), int(parts[2])) < (18, 18):
+        raise Lacking(f"Node.js 18.18 or later is missing (this is {version}); {mend}")
     return path
 
 
