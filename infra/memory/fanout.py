@@ -1,0 +1,64 @@
+"""Fan-out inside one process: the runner calls the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from projections.ports import Changes, Entry, Moved
+from streams.ports import FanoutReceiver
+
+
+class MemoryFanout:
+    """Nothing is lost here, so it never asks for a resync. Without a receiver it drops everything."""
+
+    def __init__(self) -> None:
+        self._receiver: FanoutReceiver | None = None
+        self._chats: set[str] = set()
+        self._users: set[str] = set()
+        self._watched: frozenset[str] = frozenset()
+
+    def attach(self, receiver: FanoutReceiver) -> None:
+        self._receiver = receiver
+
+    async def subscribe(self, *, chats: Collection[str] = (), users: Collection[str] = ()) -> None:
+        self._chats.update(chats)
+        self._users.update(users)
+
+    async def unsubscribe(self, *, chats: Collection[str] = (), users: Collection[str] = ()) -> None:
+        self._chats.difference_update(chats)
+        self._users.difference_update(users)
+
+    async def watch(self, user_ids: Collection[str]) -> None:
+        self._watched = frozenset(user_ids)
+
+    async def publish(self, changes: Changes) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            return
+        rows = [row for row in changes.memberships.values() if row.user_id in self._users]
+        if rows:
+            receiver.on_memberships(rows)
+        entries: dict[str, list[Entry]] = {}
+        for entry in changes.entries:
+            if entry.chat_id in self._chats:
+                entries.setdefault(entry.chat_id, []).append(entry)
+        moved: dict[str, list[Moved]] = {}
+        for mark in changes.moved.values():
+            if mark.chat_id in self._chats:
+                moved.setdefault(mark.chat_id, []).append(mark)
+        for chat_id, some in entries.items():
+            receiver.on_chat(chat_id, some, moved.pop(chat_id, ()))
+        for chat_id, marks in moved.items():
+            receiver.on_chat(chat_id, (), marks)
+        refused = [row for row in changes.refused if row.actor_id in self._users]
+        if refused:
+            receiver.on_refused(refused)
+        receiver.on_progress(changes.partition, changes.next_offset)
+
+    def publish_typing(self, chat_id: str, user_id: str) -> None:
+        if self._receiver is not None and chat_id in self._chats:
+            self._receiver.on_typing(chat_id, user_id)
+
+    def publish_presence(self, user_id: str) -> None:
+        if self._receiver is not None and user_id in self._watched:
+            self._receiver.on_presence(user_id)
