@@ -26,6 +26,7 @@ from commands.sealing import Sealer
 from commands.sessions import EndedSessions, RefreshTokens, Sessions
 from events.ids import uuid7
 from events.log import Position
+from infra.layout import accounts_file, log_file, views_file
 from infra.master_key import MasterKey, derive
 from infra.memory.fanout import MemoryFanout
 from infra.memory.presence import MemoryPresence
@@ -45,9 +46,6 @@ from streams.progress import FoldProgress
 from streams.runner import Runner
 
 logger = logging.getLogger(__name__)
-
-GENERATION = 1
-"""The generation of the views that is served."""
 
 
 def utc_now() -> datetime:
@@ -96,13 +94,11 @@ async def running(
         secrets = load_secrets(settings.data, master=settings.master_secret, jwt=settings.token_secret)
         master_key = MasterKey(secrets.master)
 
-        log = SqliteLog(settings.data / "log.db", now)
+        log = SqliteLog(log_file(settings.data), now)
         stack.push_async_callback(log.close)
-        views = SqliteViews(settings.data / f"views-{GENERATION}.db", log.incarnation, await log.end())
+        views = SqliteViews(views_file(settings.data), log.incarnation, await log.end())
         stack.callback(views.close)
-        database = await Database.open(
-            settings.accounts_url or sqlite_url(settings.data / "accounts.db"), master_key
-        )
+        database = await Database.open(settings.accounts_url or sqlite_url(accounts_file(settings.data)), master_key)
         stack.push_async_callback(database.close)
         passwords = Argon2Passwords(
             time_cost=settings.argon2_time_cost,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from commands.errors import Corrupt
+from infra.layout import JWT_SECRET, MASTER_KEY, accounts_file
 
 SECRET_BYTES = 32
 
@@ -36,15 +37,15 @@ def load_secrets(
     Raises Corrupt for a file that holds no secret, and where accounts exist without their master key: a new one
     would make everything unreadable look like a fresh start.
     """
-    master_file = directory / "master.key"
-    if master is None and not master_file.exists() and (directory / "accounts.db").exists():
+    master_file = directory / MASTER_KEY
+    if master is None and not master_file.exists() and accounts_file(directory).exists():
         raise Corrupt(
             f"{master_file} is missing, but {directory} holds accounts sealed under it: "
             "put it back, or set TIDINGS_MASTER_KEY"
         )
     return Secrets(
         master if master is not None else _kept(master_file, random),
-        jwt if jwt is not None else _kept(directory / "jwt.secret", random),
+        jwt if jwt is not None else _kept(directory / JWT_SECRET, random),
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 
 import uvicorn
 import uvloop
@@ -26,8 +28,12 @@ class PortTaken(Exception):
     """Another program listens there."""
 
 
-def serve(settings: Settings, *, demo: bool = False, on_ready: Callable[[App, str], None] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. `on_ready(app, url)` is called once requests are answered.
+OnReady = Callable[[App, str], Awaitable[None]]
+
+
+def serve(settings: Settings, *, demo: bool = False, on_ready: OnReady | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. `on_ready(app, url)` is awaited once requests are answered; what it raises
+    ends the server.
 
     Raises PortTaken, and what `infra.app.running` raises.
     """
@@ -53,9 +59,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(
-    settings: Settings, demo: bool, listener: socket.socket, on_ready: Callable[[App, str], None] | None
-) -> None:
+async def _serve(settings: Settings, demo: bool, listener: socket.socket, on_ready: OnReady | None) -> None:
     async with running(settings, demo=demo) as app:
         origins = Origins(settings.cors_origins)
         config = uvicorn.Config(
@@ -82,7 +86,7 @@ class _Server(uvicorn.Server):
         config: uvicorn.Config,
         app: App,
         listener: socket.socket,
-        on_ready: Callable[[App, str], None] | None,
+        on_ready: OnReady | None,
     ) -> None:
         super().__init__(config)
         self._app = app
@@ -95,7 +99,18 @@ class _Server(uvicorn.Server):
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         logger.info("serving on %s", url)
         if self._on_ready is not None:
-            self._on_ready(self._app, url)
+            await self._on_ready(self._app, url)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """As uvicorn's, but without raising the signal again at the end, which would kill the process before the
+        log and the views are closed. A second SIGINT ends at once what still runs."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.services.health.draining = True

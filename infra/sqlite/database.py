@@ -12,6 +12,8 @@ from typing import Literal
 
 from commands.errors import Unavailable
 
+LOCK_FILE = "LOCK"
+
 
 class DataDirectoryInUse(Exception):
     """Another process serves this data directory."""
@@ -54,17 +56,48 @@ def translated() -> Iterator[None]:
 
 
 class DirectoryLock:
-    """An exclusive lock on a data directory, released by the kernel however the process ends."""
+    """An exclusive lock on a data directory, released by the kernel however the process ends (ADR 0009).
+
+    The file says which process has it, for whoever finds it taken.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Create the directory if needed and take the lock. Raises DataDirectoryInUse."""
         directory.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(directory / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            held_by = _noted_pid(self._fd)
             os.close(self._fd)
-            raise DataDirectoryInUse(f"{directory} is served by another process") from error
+            raise DataDirectoryInUse(f"{directory} is served by {_process(held_by)}") from error
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         os.close(self._fd)
+
+
+def is_served(directory: Path) -> tuple[bool, int | None]:
+    """Whether a process serves this directory, and its id where that is known. Changes nothing."""
+    try:
+        fd = os.open(directory / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False, None
+    try:
+        # Shared, so that two who look do not see each other; held for no longer than this call takes.
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True, _noted_pid(fd)
+    finally:
+        os.close(fd)
+    return False, None
+
+
+def _noted_pid(fd: int) -> int | None:
+    noted = os.pread(fd, 20, 0).strip()
+    return int(noted) if noted.isdigit() else None
+
+
+def _process(pid: int | None) -> str:
+    return "another process" if pid is None else f"process {pid}"

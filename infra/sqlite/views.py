@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -385,18 +386,12 @@ class SqliteViews:
         return low
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """All logical rows, table by table in key order, whatever order chats came in or batches were cut."""
-        for table, query in _LOGICAL.items():
-            with translated():
-                for row in self._reader.execute(query):
-                    yield table, *row
+        """All logical rows, as `logical_rows` gives them."""
+        return logical_rows(self._reader)
 
     def hash(self) -> str:
         """SHA-256 over all logical rows."""
-        digest = hashlib.sha256()
-        for row in self.rows():
-            digest.update(repr(row).encode())
-        return digest.hexdigest()
+        return hash_of(self.rows())
 
     # --- keys ------------------------------------------------------------------------------------------------
 
@@ -440,6 +435,31 @@ _LOGICAL = {
     ),
     "parked": "SELECT chat_id, offset, partition, error, value FROM parked ORDER BY 1, 2",
 }
+
+
+def logical_rows(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+    """(table, columns …) of all rows in key order, whatever order chats came in or batches were cut.
+
+    Raises Unavailable.
+    """
+    for table, query in _LOGICAL.items():
+        with translated():
+            for row in db.execute(query):
+                yield table, *row
+
+
+def hash_of(rows: Iterable[tuple[Any, ...]]) -> str:
+    """SHA-256 over rows, in hex."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(repr(row).encode())
+    return digest.hexdigest()
+
+
+def count_rows(db: sqlite3.Connection) -> int:
+    """How many rows `logical_rows` gives. Raises Unavailable."""
+    with translated():
+        return sum(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in _LOGICAL)
 
 
 def _chat(chat_id: str, head: Sequence[Any]) -> Chat:

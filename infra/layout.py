@@ -1,0 +1,31 @@
+"""Where things stand in the data directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+GENERATION = 1
+"""The generation of the views that is served."""
+
+MASTER_KEY = "master.key"
+JWT_SECRET = "jwt.secret"
+
+
+def log_file(data: Path) -> Path:
+    """The event log: the only file that nothing else can bring back."""
+    return data / "log.db"
+
+
+def views_file(data: Path, generation: int = GENERATION) -> Path:
+    """A generation of the views: removed while nobody serves, it is folded anew from the log at the next start."""
+    return data / f"views-{generation}.db"
+
+
+def accounts_file(data: Path) -> Path:
+    """Users, sign-ins and wrapped sealing keys."""
+    return data / "accounts.db"
+
+
+def demo_file(data: Path) -> Path:
+    """Which users and chats the demo made."""
+    return data / "demo.json"
