@@ -26,6 +26,7 @@ class RateLimit:
         self._interval = 1 / rate
         self._burst = burst
         self._window = burst / rate
+        self._slack = self._interval / 1000  # the sum of many intervals is not quite their product
         self._clock = clock
         self._capacity = capacity
         self._full_at: dict[str, float] = {}
@@ -37,10 +38,9 @@ class RateLimit:
         if full_at < now:
             full_at = now
         full_at += self._interval
-        # Half an interval of slack, for the sum of many intervals is not quite their product.
-        over = full_at - now - self._window - self._interval / 2
-        if over > 0:
-            return ceil((over + self._interval / 2) * 1000)
+        wait = full_at - now - self._window
+        if wait > self._slack:
+            return ceil(wait * 1000)
         self._full_at[key] = full_at
         if len(self._full_at) > self._capacity:
             self._forget(now)
@@ -51,7 +51,7 @@ class RateLimit:
         is left, `t` the seconds until all of it is back, `q` the quota for `w` seconds."""
         now = self._clock()
         owed = max(0.0, self._full_at.get(key, now) - now)
-        left = max(0, int((self._window - owed) / self._interval + 0.5))
+        left = max(0, int((self._window - owed) / self._interval + 0.001))
         return {
             "RateLimit": f'"{self.name}";r={left};t={ceil(owed)}',
             "RateLimit-Policy": f'"{self.name}";q={self._burst};w={ceil(self._window)}',
@@ -74,7 +74,7 @@ class RateLimit:
 
 
 def address_key(host: str) -> str:
-    """An address as limits count it: IPv6 by its /64, for that is what one household has."""
+    """An address as limits count it: IPv6 by its first 64 bits, in hex, for that is what one household has."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -82,5 +82,5 @@ def address_key(host: str) -> str:
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return str(address.ipv4_mapped)
-        return address.exploded[:19]
+        return f"{int(address) >> 64:016x}"
     return host
