@@ -11,6 +11,7 @@ from secrets import token_urlsafe
 
 from prometheus_client import CollectorRegistry
 
+from api.chat_services import ChatServices
 from api.ratelimit import RateLimit
 from commands.accounts import Accounts
 from commands.errors import BadCredentials, TidingsError
@@ -114,5 +115,7 @@ class Services:
     public_limits: Mapping[str, int] = field(default_factory=dict)
     cors_origins: Sequence[str] = ()
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
+    chats: ChatServices | None = None
+    """Present where the routes of chats are."""
     demo: DemoCodes | None = None
     """Present where demo users may sign in by code."""

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from api.chat_services import ChatServices
 from api.presence import Acquaintance, PresenceQueries, PresenceTracker
 from api.services import DemoCodes, Health, Limits, Services
 from api.ws.gateway import Gateway
@@ -152,6 +153,15 @@ async def running(
             features=("chats", "presence", "receipts"),
             public_limits={"text_bytes": MAX_TEXT_BYTES, "group_members": MAX_MEMBERS},
             cors_origins=settings.cors_origins,
+            chats=ChatServices(
+                commands=commands,
+                receipts=receipts,
+                views=views,
+                progress=progress,
+                partitions=log.partitions,
+                sealer=sealer,
+                presence=PresenceQueries(presence_store, acquaintance),
+            ),
             demo=DemoCodes(now) if demo else None,
         )
         await gateway.start()

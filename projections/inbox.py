@@ -71,13 +71,3 @@ async def own_chat(views: ChatViews, user_id: str, chat_id: str) -> Summary:
     if not found:
         raise NoSuchChat("you are in no chat with this id")
     return found[0]
-
-
-async def acquainted(views: ChatViews, user_id: str, others: list[str]) -> set[str]:
-    """Those of `others` who share a chat with the user, who always counts as known to oneself."""
-    own = set(await views.chats_of(user_id))
-    known = {user_id} if user_id in others else set()
-    for other in dict.fromkeys(others):
-        if other not in known and not own.isdisjoint(await views.chats_of(other)):
-            known.add(other)
-    return known

@@ -11,6 +11,8 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 
 from api.http import auth, info, me, static, users
+from api.http.chat_routes import ROUTERS as CHAT_ROUTERS
+from api.http.chat_schemas import schema_components
 from api.http.docs import STYLE, page
 from api.http.frame import Frame, Paths, handle_errors
 from api.http.openapi import document
@@ -40,12 +42,16 @@ def create_app(
 
     def openapi() -> dict[str, Any]:
         if not made:
-            made.update(document(app, services.version, more_schemas or {}))
+            made.update(document(app, services.version, {**chat_schemas, **(more_schemas or {})}))
         return made
 
     app.openapi = openapi  # type: ignore[method-assign]
     paths = Paths()
     routers = [*ROUTERS, *more, _documents(app)]
+    chat_schemas: dict[str, Any] = {}
+    if services.chats is not None:
+        routers += CHAT_ROUTERS
+        chat_schemas = schema_components()
     if services.demo is not None:
         routers.append(auth.demo_router)
     for router in routers:

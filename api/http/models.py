@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from api.render import rfc3339
+from api.times import at_us, parse_us
 from commands.sessions import Session, SignedIn
 from commands.users import (
     DISPLAY_NAME,
@@ -26,7 +26,6 @@ from events.ids import unix_us
 
 MAX_PAGE = 200
 NO_NUL = r"^[^\x00]*$"
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
 T = TypeVar("T")
 
@@ -45,19 +44,20 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-def _time(value: object) -> datetime:
-    if isinstance(value, str) and _RFC3339.fullmatch(value):
+def _micros(value: object) -> int:
+    if isinstance(value, str):
         try:
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
-        except (ValueError, OverflowError):
+            return parse_us(value)
+        except ValueError:
             pass
     raise PydanticCustomError("time", "Input should be a time after RFC 3339, such as 2026-03-01T12:00:00.000Z")
 
 
-Time = Annotated[
-    datetime, BeforeValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"}, mode="validation")
-]
+_TIME = WithJsonSchema({"type": "string", "format": "date-time"}, mode="validation")
+Time = Annotated[datetime, BeforeValidator(lambda value: at_us(_micros(value))), _TIME]
 """A time as RFC 3339 text; aware, in UTC."""
+Micros = Annotated[int, BeforeValidator(_micros), _TIME]
+"""A time as RFC 3339 text; microseconds since 1970."""
 ShownTime = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 """RFC 3339 in UTC with milliseconds."""
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]

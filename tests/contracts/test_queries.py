@@ -12,7 +12,6 @@ from events.ids import unix_us, uuid7
 from events.types import (
     ChatCreated,
     ChatRetitled,
-    MemberAdded,
     MemberJoined,
     MemberLeft,
     MemberRemoved,
@@ -21,7 +20,7 @@ from events.types import (
     MessageSent,
 )
 from infra.sqlite.views import SqliteViews
-from projections.inbox import InboxPage, acquainted, inbox, own_chat, place, unread
+from projections.inbox import InboxPage, inbox, own_chat, place, unread
 from projections.ports import ChatViews, FirstUse, Page
 from projections.timeline import END, bound_before, events_after, message_at, messages_after, newest_messages
 from streams.batch import BatchFold
@@ -166,20 +165,6 @@ async def test_only_current_members_have_a_chat(fold: Folder, how: MemberLeft | 
     for user_id, chat_id in [(BEN, ROOM), (DAN, ROOM), (ANA, DIRECT), (ANA, "")]:
         with pytest.raises(NoSuchChat):
             await own_chat(views, user_id, chat_id)
-
-
-async def test_people_are_acquainted_while_they_share_a_chat(fold: Folder) -> None:
-    history = talk(History(), "")
-    other_room = uuid7(history.clock())
-    history.add(CLEO, group(CLEO, DAN), other_room)
-    views = await fold(history)
-    assert await acquainted(views, ANA, [BEN, CLEO, DAN, ANA, "nobody", BEN]) == {ANA, BEN}
-    assert await acquainted(views, DAN, [ANA, CLEO]) == {CLEO}
-
-    history.add(ANA, MemberAdded(CLEO))
-    history.add(BEN, MemberLeft(BEN))
-    await fold(history)
-    assert await acquainted(views, ANA, [BEN, CLEO, DAN]) == {CLEO}
 
 
 # --- The inbox -----------------------------------------------------------------------------------------------

@@ -1,0 +1,80 @@
+"""Chats, messages and events as one reader sees them: rows from the views, bodies opened here, at the edge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from api.chat_services import ChatServices
+from api.http.models import shown
+from api.render import MAX_MEMBERS_SHOWN, chat_shape, data_of, entry_shape, message_shape
+from api.shapes import ChatShape, EntryShape, MessageShape
+from commands.accounts import Accounts
+from commands.chat import Member
+from events.types import EventData, MessageSent
+from projections.ports import Entry, Summary
+from projections.receipts import status
+
+
+async def chat_shapes(
+    chats: ChatServices, accounts: Accounts, user_id: str, summaries: Sequence[Summary]
+) -> list[ChatShape]:
+    """The chats as their member `user_id` sees them, in the order given."""
+    mutes = await accounts.mute_until(user_id, [summary.chat.chat_id for summary in summaries])
+    members = await asyncio.gather(*(_members(chats, summary) for summary in summaries))
+    return [
+        chat_shape(summary.chat, summary.own, _shown(mutes.get(summary.chat.chat_id)), summary.member_count, listed)
+        for summary, listed in zip(summaries, members, strict=True)
+    ]
+
+
+async def _members(chats: ChatServices, summary: Summary) -> list[Member] | None:
+    if summary.member_count > MAX_MEMBERS_SHOWN:
+        return None
+    return await chats.views.members(summary.chat.chat_id, "", MAX_MEMBERS_SHOWN)
+
+
+def _shown(moment: datetime | None) -> str | None:
+    return None if moment is None else shown(moment)
+
+
+async def message_shapes(
+    chats: ChatServices,
+    user_id: str,
+    entries: Sequence[Entry],
+    others: Mapping[str, tuple[int, int]],
+    cut: int | None = None,
+) -> list[MessageShape]:
+    """Messages as `user_id` sees them. `others`: chat → what all its other members have (delivered, read), for the
+    status of one's own; `cut`: at how many characters the text ends."""
+    opened = await _opened(chats, entries)
+    return [
+        message_shape(
+            entry,
+            text if text is None else text[:cut],
+            status(entry.seq, *others.get(entry.chat_id, (0, 0))) if entry.actor_id == user_id else None,
+        )
+        for entry, (_, text) in zip(entries, opened, strict=True)
+    ]
+
+
+async def entry_shapes(chats: ChatServices, entries: Sequence[Entry]) -> list[EntryShape]:
+    """Numbered events of any type."""
+    opened = await _opened(chats, entries)
+    return [entry_shape(entry, data, text) for entry, (data, text) in zip(entries, opened, strict=True)]
+
+
+async def _opened(chats: ChatServices, entries: Sequence[Entry]) -> list[tuple[EventData, str | None]]:
+    """Each entry's data, and a message's text. The keys of a page's authors are asked for in one go."""
+    data = [data_of(entry) for entry in entries]
+    texts = iter(
+        await chats.sealer.opened(
+            [
+                (entry.chat_id, each.message_id, entry.actor_id, each.body)
+                for entry, each in zip(entries, data, strict=True)
+                if isinstance(each, MessageSent)
+            ]
+        )
+    )
+    return [(each, next(texts) if isinstance(each, MessageSent) else None) for each in data]
