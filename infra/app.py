@@ -127,12 +127,12 @@ async def running(
             lambda user_id: departure[0].leave_all_chats(user_id),
         )
         accounts.observers.append(sealer.forget)
-        hub = Hub(views, fanout, sealer, progress, loop, mutes=accounts.mute_until, now=now)
+        hub = Hub(views, fanout, sealer, progress, loop, mutes=accounts.mute_until)
         commands = Commands(log, hub, progress, ViewOutcomes(views), sealer, now)
         departure.append(Departure(commands, log, progress, views))
         receipts = Receipts(commands, hub, log, loop, now)
-        presence = PresenceTracker(presence_store, fanout, loop, now, gateway_id=uuid7(now()))
-        acquaintance = Acquaintance(views, loop)
+        presence = PresenceTracker(presence_store, fanout, loop, gateway_id=uuid7(now()))
+        acquaintance = Acquaintance(views)
         limits = Limits.make(
             time.monotonic,
             logins_per_minute=settings.logins_per_minute,

@@ -4,16 +4,16 @@ How the composition root builds it, in this order; `timers` is the running event
 
     presence_store = MemoryPresence(now)                                    # infra/memory/presence.py
     fanout = MemoryFanout()                                                 # infra/memory/fanout.py
-    hub = Hub(views, fanout, sealer, progress, timers, mutes=accounts.mute_until, now=now)     # api/ws/hub.py
+    hub = Hub(views, fanout, sealer, progress, timers, mutes=accounts.mute_until)     # api/ws/hub.py
         # is the ChatSource of Commands and the receiver of fan-out (it advances `progress`, a FoldProgress)
     commands = Commands(log, hub, progress, outcomes, sealer, now)
     receipts = Receipts(commands, hub, log, timers, now)                    # commands/receipts.py
         # HTTP too: `await receipts.mark(user_id, chat_id, "read" | "delivered", up_to_seq) -> Position`
-    presence = PresenceTracker(presence_store, fanout, timers, now, gateway_id=uuid7(now()))   # api/presence.py
-    acquaintance = Acquaintance(views, timers)                              # api/presence.py; HTTP too:
+    presence = PresenceTracker(presence_store, fanout, timers, gateway_id=uuid7(now()))   # api/presence/
+    acquaintance = Acquaintance(views)                                      # api/presence/; HTTP too:
         # `await PresenceQueries(presence_store, acquaintance).query(caller_id, user_ids) -> list[PresenceShape]`
     gateway = Gateway(                                                      # api/ws/gateway.py
-        hub, commands, receipts, presence, acquaintance, tokens, send_limit, timers, now, limits=Limits()
+        hub, commands, receipts, presence, acquaintance, tokens, limits.sends, timers, now
     )
     sessions.ended.observers.append(gateway.session_ended)
     await gateway.start()        # before the runner starts: it attaches to fan-out

@@ -46,6 +46,11 @@ class CatchingUp:
         self._owner = owner
         self.chats: dict[str, CatchUp] = {}
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something is to be told from the views."""
+        return any(not chat.skip_to for chat in self.chats.values())
+
     def end(self, chat_id: str) -> None:
         """From now on the session is live in this chat, or no longer in it."""
         self.chats.pop(chat_id, None)

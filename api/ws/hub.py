@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from functools import partial
 
 from api.ws.audience import Audience
 from api.ws.counters import Counters
 from api.ws.frames import Rejected, TypingFrame, encode
+from api.ws.limits import OUR_ERROR
 from api.ws.local import LocalSession, Mutes, Shared, User
 from api.ws.localchat import UNKNOWN, LocalChat
 from api.ws.subscriptions import Subscriptions
@@ -53,8 +54,6 @@ class Hub:
         self.subscriptions = Subscriptions(fanout)
         self.presence_changed: Callable[[str], None] = _nobody_watches
         self.resync_needed = False
-        self.on_broken: Callable[[LocalSession], None] = _let_it_be
-        """Ends a session whose chats can no longer be told."""
         self._progress = progress
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -152,6 +151,11 @@ class Hub:
         user.sessions.remove(session)
         self._forget_if_gone(user)
 
+    def chats_of_connected(self, user_id: str) -> Collection[str] | None:
+        """The chats of a user who is connected here; None for anybody else."""
+        user = self.users.get(user_id)
+        return user.chats.keys() if user is not None and user.sessions else None
+
     async def find_chats(self, user: User) -> dict[str, Summary]:
         """Make `user.chats` true as of now and give what the views say of them. Raises Unavailable."""
         views = self.shared.views
@@ -195,6 +199,13 @@ class Hub:
         if self.chats.get(local.chat_id) is local:
             del self.chats[local.chat_id]
             self.subscriptions.drop(chats=[local.chat_id])
+
+    def stop(self) -> None:
+        """Stop following everything."""
+        for local in self.chats.values():
+            local.close()
+        for task in self._tasks:
+            task.cancel()
 
     async def _subscribe(self, chat_ids: Iterable[str]) -> None:
         """Follow these chats, unless they are followed already."""
@@ -255,7 +266,7 @@ class Hub:
         """Following a chat failed by a defect: those who are in it must not miss anything without knowing."""
         for user in list(local.here):
             for session in list(user.sessions):
-                self.on_broken(session)
+                session.close(OUR_ERROR, "our error")
         self.drop(local)
 
 
@@ -266,7 +277,3 @@ def _batches(chat_ids: Iterable[str]) -> list[list[str]]:
 
 def _nobody_watches(user_id: str) -> None:
     """Presence of nobody is of interest here."""
-
-
-def _let_it_be(session: LocalSession) -> None:
-    """Before a gateway is built around the hub there are no sessions."""

@@ -46,11 +46,16 @@ class LocalSession(Protocol):
     """What chats need to know of a connected session."""
 
     link: Link
+    session_id: str
+    """The sign-in that it belongs to."""
     catching: CatchingUp | None
     """Chats in which this session does not stand where the gateway stands; None is the usual case."""
 
     def catch_up(self, chat_id: str, seq: int) -> None:
         """Tell this session everything after `seq` from the views, before it goes live in the chat."""
+
+    def close(self, code: int, reason: str) -> None:
+        """End the session."""
 
 
 class User:

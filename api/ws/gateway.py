@@ -1,0 +1,122 @@
+"""The gateway as the composition root sees it: it makes a session for each socket, and ends them."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from datetime import datetime
+
+from api.presence import Acquaintance, PresenceTracker
+from api.ratelimit import RateLimit
+from api.ws.caretaker import Caretaker
+from api.ws.frames import Reconnect
+from api.ws.hub import Hub
+from api.ws.limits import BAD_TOKEN, DRAINED, REPLACED, Limits
+from api.ws.local import Link, User
+from api.ws.session import Session
+from api.ws.watching import Watchers
+from api.ws.wheel import Wheel
+from commands.handlers import Commands
+from commands.receipts import Receipts
+from commands.sessions import Tokens
+from commands.timers import Timers
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """One for a process. `sends` is the limit on a user's sends, shared with HTTP."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        commands: Commands,
+        receipts: Receipts,
+        presence: PresenceTracker,
+        acquaintance: Acquaintance,
+        tokens: Tokens,
+        sends: RateLimit,
+        timers: Timers,
+        now: Callable[[], datetime],
+        *,
+        limits: Limits | None = None,
+    ) -> None:
+        self.hub = hub
+        self.commands = commands
+        self.receipts = receipts
+        self.presence = presence
+        self.tokens = tokens
+        self.sends = sends
+        self.timers = timers
+        self.now = now
+        self.limits = limits or Limits()
+        self.counters = hub.shared.counters
+        self.watchers = Watchers(presence.store, acquaintance, hub.fanout, timers)
+        self.wheel: Wheel[Session] = Wheel(timers, Session.due)
+        self.sessions: set[Session] = set()
+        self.draining = False
+        self._caretaker = Caretaker(hub)
+        acquaintance.locally = hub.chats_of_connected
+        hub.presence_changed = self.watchers.changed
+
+    async def start(self) -> None:
+        """Begin to listen to fan-out."""
+        self.hub.fanout.attach(self.hub)
+        await self.presence.start()
+        self._caretaker.start()
+
+    async def stop(self) -> None:
+        """End every session and everything that runs beside them."""
+        self.drain()
+        await self.receipts.close()
+        await self._caretaker.stop()
+        await self.watchers.stop()
+        await self.presence.stop()
+        self.hub.stop()
+
+    def accept(self, link: Link) -> Session:
+        """A socket has opened."""
+        session = Session(self, link)
+        self.sessions.add(session)
+        self.counters.connects += 1
+        self.counters.sessions += 1
+        return session
+
+    def drain(self, reason: str = "the server restarts") -> None:
+        """Send every client elsewhere; from now on none is accepted."""
+        self.draining = True
+        for session in list(self.sessions):
+            self.send_away(session, reason)
+
+    def send_away(self, session: Session, reason: str = "the server restarts") -> None:
+        """Tell one client to come back, at a random time, so that not all do at once."""
+        after_ms = int(random.uniform(0, self.limits.reconnect_spread_s) * 1000)
+        session.tell(Reconnect(after_ms, reason))
+        session.close(DRAINED, reason)
+
+    def session_ended(self, session_id: str, user_id: str) -> None:
+        """A sign-in is over (logout, new password, erasure): so are its sockets. Those that are just connecting
+        show their token once more before they open."""
+        user = self.hub.users.get(user_id)
+        for session in [] if user is None else list(user.sessions):
+            if session.session_id == session_id:
+                session.close(BAD_TOKEN, "this session has ended")
+
+    def joined(self, session: Session, user: User) -> None:
+        """A session has opened: it counts as presence, and may be one too many."""
+        self.presence.begin(user.user_id)
+        if len(user.sessions) > self.limits.sessions_per_user:
+            user.sessions[0].close(REPLACED, "too many sessions of this user")
+
+    def ended(self, session: Session, *, clean: bool) -> None:
+        """A session is over, whoever ended it."""
+        if session not in self.sessions:
+            return
+        self.sessions.discard(session)
+        self.counters.sessions -= 1
+        self.wheel.discard(session)
+        self.watchers.remove(session)
+        if session.user is not None:
+            self.presence.end(session.user_id, session.status, clean=clean)
+            self.hub.leave(session.user, session)
