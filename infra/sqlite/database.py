@@ -25,8 +25,8 @@ def connect(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Conne
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
-        # 64 MiB: a page that many batches touch is copied into the database once, not once per batch.
-        db.execute("PRAGMA wal_autocheckpoint = 16384")
+        # Writers call `Checkpoints`; this is for those that do not, and for when those fail.
+        db.execute("PRAGMA wal_autocheckpoint = 65536")
         db.execute("PRAGMA temp_store = MEMORY")
         db.execute("PRAGMA cache_size = -16384")
         return db

@@ -1,8 +1,9 @@
 """The embedded event log: SQLite in WAL mode with `synchronous=FULL` and group commit.
 
-Appends of one moment share a transaction and one fsync. Rows are inserted on the event loop's thread, which costs
-some microseconds each; only COMMIT, which waits for the disk, goes to a thread, so the loop never waits and the
-interpreter's lock is handed over once per commit rather than once per row (ADR 0005).
+Appends of one moment share a transaction and one fsync; under load a moment is some milliseconds. Rows are
+inserted on the event loop's thread, which costs some microseconds each; only COMMIT, which waits for the disk, goes
+to a thread, so the loop never waits and the interpreter's lock is handed over once per commit rather than once per
+row (ADR 0005).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import sqlite3
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from events.codec import Event, encode
 from events.ids import unix_ms
 from events.log import Position, Record
 from events.partitioner import partition_of
+from infra.sqlite.committer import CHECKPOINT_BYTES, Checkpoints, Committer
 from infra.sqlite.database import connect, connect_read_only, translated
 from infra.sqlite.log_reader import SHIFT, stored_end, stored_meta, stored_records
 
@@ -38,8 +40,20 @@ CREATE TABLE IF NOT EXISTS records (
 _INSERT = "INSERT INTO records VALUES (?, ?, ?, ?)"
 MAX_COMMIT = 1_000
 """Records per transaction: more wait for the next one."""
+LINGER_S = 0.005
+"""A commit costs some 300 µs whatever it holds. Under load it waits this long for more records …"""
+LINGER_RECORDS = 4
+"""… if so many are expected meanwhile …"""
+ENOUGH = 256
+"""… and no longer once so many are there."""
+LOOK_EVERY = 64
+"""Commits between two looks at the size of the write-ahead log."""
 TAIL_RECORDS = 4_096
 TAIL_BYTES = 16 * 1024 * 1024
+
+
+_Pending = tuple[int, str, bytes, Appended]
+"""(partition, key, value, done)."""
 
 
 class _Tail:
@@ -67,14 +81,26 @@ class _Tail:
 class SqliteLog:
     """The log in one file. Lives on one event loop; one process has it open at a time."""
 
-    def __init__(self, path: Path, now: Callable[[], datetime], partitions: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path,
+        now: Callable[[], datetime],
+        partitions: int = 1,
+        *,
+        checkpoint_bytes: int = CHECKPOINT_BYTES,
+    ) -> None:
         """Open or create. The partition count of an existing log wins over `partitions`. Raises Unavailable."""
         self._path = path
         self._now = now
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="log-commit")
-        self._queue: deque[tuple[int, str, bytes, Appended]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._committer = Committer("log-commit")
+        self._checkpoints = Checkpoints(path, checkpoint_bytes)
+        self._queue: deque[_Pending] = deque()
         self._committing = False
-        self._scheduled = False
+        self._timer: asyncio.Handle | None = None
+        self._rate = 0.0
+        """Records per second, as of late."""
+        self._last_commit = 0.0
         self._closing: asyncio.Future[None] | None = None
         self._waiters: dict[int, list[tuple[int, asyncio.Future[None]]]] = {}
         self.commits = 0
@@ -102,14 +128,27 @@ class SqliteLog:
             done(None, Unavailable("the log is closing"))
             return
         self._queue.append((partition_of(key, self.partitions), key, value, done))
-        if not self._scheduled and not self._committing:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._commit)
+        if self._timer is None:
+            if not self._committing:
+                self._schedule()
+        elif len(self._queue) == ENOUGH:
+            self._timer.cancel()
+            self._timer = self._loop.call_soon(self._commit)
+
+    def _schedule(self) -> None:
+        """Commit at once, or a little later where that lets many records share what a commit costs."""
+        if self._rate * LINGER_S >= LINGER_RECORDS and len(self._queue) < ENOUGH:
+            self._timer = self._loop.call_later(LINGER_S, self._commit)
+        else:
+            self._timer = self._loop.call_soon(self._commit)
 
     def _commit(self) -> None:
         """Insert what is queued and hand COMMIT to the thread."""
-        self._scheduled = False
+        self._timer = None
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), MAX_COMMIT))]
+        now = self._loop.time()
+        self._rate += 0.2 * (len(batch) / max(now - self._last_commit, LINGER_S) - self._rate)
+        self._last_commit = now
         timestamp_ms = unix_ms(self._now())
         records: list[Record] = []
         ends = list(self._next)
@@ -117,26 +156,18 @@ class SqliteLog:
             records.append(Record(partition, ends[partition], timestamp_ms, key, value))
             ends[partition] += 1
         self._committing = True
-        loop = asyncio.get_running_loop()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(
                 _INSERT, [(r.partition << SHIFT | r.offset, r.timestamp_ms, r.key, r.value) for r in records]
             )
         except sqlite3.Error as error:
-            loop.call_soon(self._failed, batch, error)
+            self._loop.call_soon(self._failed, batch, error)
             return
         self._next = ends
-        committed = loop.run_in_executor(self._executor, self._db.execute, "COMMIT")
-        committed.add_done_callback(lambda future: self._committed(batch, records, future))
+        self._committer.submit(partial(self._db.execute, "COMMIT"), partial(self._committed, batch, records))
 
-    def _committed(
-        self,
-        batch: list[tuple[int, str, bytes, Appended]],
-        records: list[Record],
-        future: asyncio.Future[sqlite3.Cursor],
-    ) -> None:
-        error = future.exception()
+    def _committed(self, batch: list[_Pending], records: list[Record], error: BaseException | None) -> None:
         if error is not None:
             self._failed(batch, error)
             return
@@ -149,7 +180,7 @@ class SqliteLog:
             done(Position(record.partition, record.offset), None)
         self._wake()
 
-    def _failed(self, batch: list[tuple[int, str, bytes, Appended]], error: BaseException) -> None:
+    def _failed(self, batch: list[_Pending], error: BaseException) -> None:
         """After a failed commit nobody knows what is on disk: reopen, and number on from what is there."""
         unknown = Unavailable(f"the log could not commit: {error}")
         unknown.__cause__ = error
@@ -167,10 +198,15 @@ class SqliteLog:
         self._wake()
 
     def _go_on(self) -> None:
+        """After a commit: checkpoint if it is time, and commit what was queued meanwhile."""
+        if self.commits % LOOK_EVERY == 0:
+            self._checkpoints.look()
+        if self._checkpoints.is_ready:
+            self._checkpoints.finish(self._db, self._go_on)
+            return
         self._committing = False
         if self._queue:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._commit)
+            self._schedule()
         elif self._closing is not None and not self._closing.done():
             self._closing.set_result(None)
 
@@ -217,8 +253,9 @@ class SqliteLog:
         if self._closing is not None:
             return
         self._closing = asyncio.get_running_loop().create_future()
-        if self._committing or self._scheduled:
+        if self._committing or self._timer is not None:
             await self._closing
-        self._executor.shutdown()
+        self._committer.close()
+        self._checkpoints.close()
         self._reader.close()
         self._db.close()

@@ -47,7 +47,7 @@ def stored_records(db: sqlite3.Connection, partition: int, offset: int, limit: i
 
 
 class LogReader:
-    """A log that another process may be writing. Offers the reading side of the `EventLog` port."""
+    """A log that another process may be writing."""
 
     def __init__(self, path: Path) -> None:
         """Raises NoLog, and Unavailable for a file that is no log."""
@@ -73,6 +73,10 @@ class LogReader:
         """Up to `limit` durable records from `offset` on. Raises Unavailable."""
         with translated():
             return stored_records(self._db, partition, offset, limit)
+
+    async def read(self, partition: int, offset: int, limit: int) -> list[Record]:
+        """The same, as folds ask for it."""
+        return self.records(partition, offset, limit)
 
     def close(self) -> None:
         self._db.close()

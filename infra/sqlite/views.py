@@ -11,11 +11,11 @@ import asyncio
 import hashlib
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from commands.chat import MAX_BROADCAST_RECEIPTS, Chat, Member
+from infra.sqlite.committer import CHECKPOINT_BYTES, Checkpoints
 from infra.sqlite.database import connect, connect_read_only, translated
 from projections.ports import (
     Changes,
@@ -69,6 +69,8 @@ CREATE TABLE IF NOT EXISTS parked (
 _SHIFT = 32
 _MASK = (1 << _SHIFT) - 1
 _PAGE_BYTES = 1024 * 1024
+_LOOK_EVERY = 64
+"""Batches between two looks at the size of the write-ahead log."""
 _HEAD = (
     "kind, title, open, history, created_by, created_us, seq, n, last_message_seq, at_us, latest_us, offset, "
     "applied, void, repeated"
@@ -83,14 +85,17 @@ _KEYS_KEPT = 100_000
 class SqliteViews:
     """One generation: a FoldStore for its runner and ChatViews for queries. Lives on one event loop."""
 
-    def __init__(self, path: Path, incarnation: str, ends: dict[int, int]) -> None:
+    def __init__(
+        self, path: Path, incarnation: str, ends: dict[int, int], *, checkpoint_bytes: int = CHECKPOINT_BYTES
+    ) -> None:
         """Open or create the views of the log `incarnation`, which now ends at `ends`.
 
         Raises LogMismatch if the views are another log's or go beyond the log's end, and Unavailable.
         """
         self._path = path
         self._incarnation = incarnation
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="views-commit")
+        self._checkpoints = Checkpoints(path, checkpoint_bytes)
+        self._batches = 0
         self._keys: dict[str, int] = {}
         self._open()
         for partition, offset in self._positions().items():
@@ -114,7 +119,7 @@ class SqliteViews:
         self._keys.clear()
 
     def close(self) -> None:
-        self._executor.shutdown()
+        self._checkpoints.close()
         self._reader.close()
         self._db.close()
 
@@ -173,13 +178,20 @@ class SqliteViews:
             with translated():
                 self._db.execute("BEGIN IMMEDIATE")
                 self._write(changes)
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._executor, self._db.execute, "COMMIT")
+                # Without an fsync a commit is a copy into the page cache: dearer to hand over than to do.
+                self._db.execute("COMMIT")
         except Exception:
             self._db.close()
             self._reader.close()
             self._open()
             raise
+        self._batches += 1
+        if self._batches % _LOOK_EVERY == 0:
+            self._checkpoints.look()
+        if self._checkpoints.is_ready:
+            at_rest = asyncio.Event()
+            self._checkpoints.finish(self._db, at_rest.set)
+            await at_rest.wait()
 
     def _write(self, changes: Changes) -> None:
         many, keys = self._db.executemany, self._keys

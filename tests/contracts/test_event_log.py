@@ -116,6 +116,18 @@ async def test_commits_wait_for_the_disk(tmp_path: Path) -> None:
     await log.close()
 
 
+async def test_the_write_ahead_log_stays_small_while_writing_goes_on(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path / "log.db", Clock(), checkpoint_bytes=100_000)
+    wal = tmp_path / "log.db-wal"
+    largest = 0
+    for number in range(1_500):
+        await append(log, event(number))
+        largest = max(largest, wal.stat().st_size)
+    assert 100_000 < largest < 1_000_000, "1,500 commits write some 6 MB of pages"
+    assert await log.end() == {0: 1_500}
+    await log.close()
+
+
 class Disk:
     """Stands before the connection and fails what it is told to, as a full or broken disk does."""
 
