@@ -120,7 +120,8 @@ def parse_json(raw: bytes) -> Any:
     try:
         parsed = json.loads(raw.decode(), parse_constant=_no_constant, object_pairs_hook=_object)
         if b"\\u" in raw:  # the only way in for NUL and lone surrogates
-            _check_text(parsed, "")
+            ignored = isinstance(parsed, dict) and "ext" in parsed
+            _check_text({**parsed, "ext": None} if ignored else parsed, "")
         return parsed
     except UnicodeDecodeError as error:
         raise BadJson("the body is not UTF-8") from error
