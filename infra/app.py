@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import Any
 
 from api.chat_services import ChatServices
+from api.chat_services import ChatServices
 from api.presence import Acquaintance, PresenceQueries, PresenceTracker
 from api.services import DemoCodes, Health, Limits, Services
 from api.ws.gateway import Gateway
@@ -142,6 +143,15 @@ async def running(
         )
         gateway = Gateway(hub, commands, receipts, presence, acquaintance, tokens, limits.sends, loop, now)
         ended.observers.append(gateway.session_ended)
+        chats = ChatServices(
+            commands=commands,
+            receipts=receipts,
+            views=views,
+            progress=progress,
+            partitions=log.partitions,
+            sealer=sealer,
+            presence=PresenceQueries(presence_store, acquaintance),
+        )
         services = Services(
             now=now,
             accounts=accounts,
@@ -163,6 +173,7 @@ async def running(
                 presence=PresenceQueries(presence_store, acquaintance),
             ),
             demo=DemoCodes(now) if demo else None,
+            chats=chats,
         )
         await gateway.start()
         stack.push_async_callback(gateway.stop)

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 import uvicorn
 import uvloop
 
+from api.http import chat_routes
 from api.http.app import create_app
-from api.origins import Origins
+from api.http.chat_schemas import schema_components
 from api.ws.transport import protocol_class
 from infra.app import App, running
 from infra.settings import Settings
@@ -61,10 +62,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 async def _serve(settings: Settings, demo: bool, listener: socket.socket, on_ready: OnReady | None) -> None:
     async with running(settings, demo=demo) as app:
-        origins = Origins(settings.cors_origins)
         config = uvicorn.Config(
-            create_app(app.services),
-            ws=protocol_class(app.gateway, origins),
+            create_app(app.services, chat_routes.ROUTERS, schema_components()),
+            ws=protocol_class(app.gateway, settings.cors_origins),
             http="httptools",
             lifespan="off",
             access_log=False,
