@@ -8,6 +8,7 @@ import { createIds } from "./uuid7.js";
 const TOLERATED_MS = 5_000; // smaller differences are latency as much as clock
 
 export class Account {
+  isLeaving = false; // this reader ends the session, nobody else did
   features = [];
   limits = {};
 
@@ -59,20 +60,26 @@ export class Account {
   }
 
   async register(body) {
-    this.session.adopt(await this.api.register(body));
+    this.#enter(await this.api.register(body));
   }
 
   async login(username, password) {
-    this.session.adopt(await this.api.login(username, password));
+    this.#enter(await this.api.login(username, password));
   }
 
   async demoLogin(code) {
-    this.session.adopt(await this.api.demoLogin(code));
+    this.#enter(await this.api.demoLogin(code));
+  }
+
+  #enter(answer) {
+    this.isLeaving = false;
+    this.session.adopt(answer);
   }
 
   /** Ends the session here even if the server cannot be told. */
   async logout() {
     const { refreshToken } = this.session.value;
+    this.isLeaving = true;
     try {
       await this.api.logout(refreshToken);
     } finally {
@@ -82,6 +89,7 @@ export class Account {
 
   async erase(password) {
     await this.api.eraseMe(password);
+    this.isLeaving = true;
     this.session.clear();
   }
 

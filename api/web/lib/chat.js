@@ -37,6 +37,7 @@ export class Chat {
   last = null; // the newest message
   activityAt = null;
   gone = null; // "left", "removed" or "lost" once this user is out
+  quotes = new Map(); // message id → a message of before the loaded events that some answer quotes; null while it loads
   stale = false; // events were missed that will not come; a fresh snapshot is on its way
 
   #meId;

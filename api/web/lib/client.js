@@ -1,5 +1,6 @@
 /** A signed-in user's live client: store, connection and outbox working together. Runs in a page and in Node. */
 
+import { messageOf } from "./chat.js";
 import { Connection, systemClock } from "./connection.js";
 import { Drafts } from "./drafts.js";
 import { Emitter } from "./emitter.js";
@@ -128,6 +129,18 @@ export class Client extends Emitter {
   async retry(messageId) {
     await this.outbox.retry(messageId);
     this.#sender.pump();
+  }
+
+  /** The message that an answer quotes; null while it is being fetched, `{missing: true}` where there is none. */
+  quote(chatId, messageId) {
+    const { timeline, quotes } = this.store.chat(chatId);
+    const seq = timeline.seqOf(messageId);
+    if (seq) return messageOf(timeline.get(seq));
+    if (!quotes.has(messageId)) {
+      quotes.set(messageId, null);
+      void this.loader.quote(chatId, messageId);
+    }
+    return quotes.get(messageId);
   }
 
   markRead(chatId, seq) {

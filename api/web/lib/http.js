@@ -2,14 +2,14 @@
 
 /** The server's refusal (RFC 9457). */
 export class Problem extends Error {
-  constructor(status, document, retryAfterMs = null) {
-    super(document.detail || document.title || `The server answered ${status}`);
+  constructor(status, problem, retryAfterMs = null) {
+    super(problem.detail || problem.title || `The server answered ${status}`);
     this.name = "Problem";
     this.status = status;
-    this.code = document.code ?? null;
-    this.errors = document.errors ?? [];
-    this.serverTime = document.server_time ?? null;
-    this.retryAfterMs = document.retry_after_ms ?? retryAfterMs;
+    this.code = problem.code ?? null;
+    this.errors = problem.errors ?? [];
+    this.serverTime = problem.server_time ?? null;
+    this.retryAfterMs = problem.retry_after_ms ?? retryAfterMs;
   }
 }
 

@@ -102,6 +102,19 @@ export class Loader {
     });
   }
 
+  /** A message from before the loaded events. */
+  quote(chatId, messageId) {
+    return this.#tasks.run(`quote ${messageId}`, async () => {
+      let message = { missing: true };
+      try {
+        message = (await this.#api.message(chatId, messageId)).message;
+      } catch (error) {
+        if (!(error instanceof Problem) || error.status >= 500 || error.status === 429) throw error;
+      }
+      this.#store.takeQuote(chatId, messageId, message);
+    });
+  }
+
   #provide(need) {
     switch (need.what) {
       case "inbox":

@@ -88,6 +88,11 @@ export class Store extends Emitter {
     this.#changed(chat);
   }
 
+  takeQuote(chatId, messageId, message) {
+    this.chat(chatId)?.quotes.set(messageId, message);
+    this.emit("chat", chatId);
+  }
+
   /** A chat that is known only by messages that never left: this user is no longer in it. */
   addLost(chatId) {
     const chat = this.#ensure(chatId);
@@ -177,11 +182,10 @@ export class Store extends Emitter {
       return;
     }
     const repeat = chat.timeline.has(item.seq);
-    const { type, actor_id: actorId, data } = item.event;
-    const ownerChanges =
-      type === "member.role_changed" ? data.role === "owner" : chat.members?.get(data?.user_id)?.role === "owner";
+    const { type, actor_id: actorId } = item.event;
+    const ownerLeaves = type === "member.left" && chat.members?.get(actorId)?.role === "owner";
     chat.take(item);
-    if (ownerChanges && !chat.gone) this.emit("need", { what: "chat", chatId: chat.id }); // who follows is the server's rule
+    if (ownerLeaves && !chat.gone) this.emit("need", { what: "chat", chatId: chat.id }); // who follows is the server's rule
     if (item.seq > chat.applied && !chat.stale) this.emit("need", { what: "events", chatId: chat.id, after: chat.applied });
     this.#changed(chat);
     if (repeat) return;

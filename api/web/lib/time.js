@@ -5,14 +5,10 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const LANGUAGE = "en-GB"; // the language of the page; only the hour cycle follows the reader
 
-const hourCycle = new Intl.DateTimeFormat(undefined, { hour: "numeric" }).resolvedOptions().hourCycle;
-const clock = new Intl.DateTimeFormat(LANGUAGE, { hour: "2-digit", minute: "2-digit", hourCycle });
-const exactClock = new Intl.DateTimeFormat(LANGUAGE, {
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-  hourCycle,
-});
+const { hourCycle } = new Intl.DateTimeFormat(undefined, { hour: "numeric" }).resolvedOptions();
+const hour = hourCycle.startsWith("h1") ? "numeric" : "2-digit"; // 9:05 am, 09:05
+const clock = new Intl.DateTimeFormat(LANGUAGE, { hour, minute: "2-digit", hourCycle });
+const exactClock = new Intl.DateTimeFormat(LANGUAGE, { hour, minute: "2-digit", second: "2-digit", hourCycle });
 const weekday = new Intl.DateTimeFormat(LANGUAGE, { weekday: "long" });
 const shortWeekday = new Intl.DateTimeFormat(LANGUAGE, { weekday: "short" });
 const dayAndMonth = new Intl.DateTimeFormat(LANGUAGE, { day: "numeric", month: "long" });

@@ -1,0 +1,15 @@
+/** A circle with initials, in a colour that belongs to the id; with a dot for who is here. */
+
+import { hueOf, initials } from "../lib/text.js";
+import { h } from "./dom.js";
+
+const COLOURS = 8; // as many as style.css has
+
+export function avatar({ id, name, presence = null, small = false }) {
+  return h(
+    "span",
+    { class: small ? "avatar avatar-small" : "avatar", "aria-hidden": "true", data: { colour: hueOf(id, COLOURS) } },
+    h("span", {}, initials(name)),
+    presence && presence !== "offline" && h("span", { class: "presence-dot", data: { status: presence } }),
+  );
+}

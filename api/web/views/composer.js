@@ -1,0 +1,147 @@
+/** Where one writes: grows with the text, keeps drafts, sends on Enter. */
+
+import { byteLength, snippet } from "../lib/text.js";
+import { counted } from "../lib/words.js";
+import { fill, h, icon, iconButton } from "./dom.js";
+
+const LIMIT_BYTES = 102_400;
+const NEAR_THE_LIMIT = 0.9;
+
+export class Composer {
+  #client;
+  #onSent;
+  #chatId = null;
+  #replyTo = null;
+  #text;
+  #send;
+  #reply = h("div", { class: "composer-reply", hidden: true });
+  #limit = h("p", { class: "composer-limit", role: "status", hidden: true });
+
+  constructor({ client, onSent, onEscape }) {
+    this.#client = client;
+    this.#onSent = onSent;
+    this.#text = h("textarea", {
+      class: "composer-text",
+      rows: "1",
+      placeholder: "Write a message",
+      "aria-label": "Message",
+      autocomplete: "off",
+      dir: "auto",
+      on: {
+        input: () => this.#typed(),
+        keydown: (event) => this.#key(event, onEscape),
+      },
+    });
+    this.#send = iconButton("send", "Send", () => this.#submit(), { class: "send" });
+    this.element = h(
+      "div",
+      { class: "composer" },
+      this.#reply,
+      this.#limit,
+      h("div", { class: "composer-line" }, this.#text, this.#send),
+    );
+  }
+
+  show(chatId) {
+    this.#chatId = chatId;
+    const { text, replyTo } = this.#client.drafts.get(chatId);
+    this.#text.value = text;
+    this.#setReply(replyTo);
+    this.#fit();
+  }
+
+  /** Answer this message with what is written next. */
+  reply(message) {
+    this.#setReply(message.message_id);
+    this.#keep();
+    this.focus();
+  }
+
+  /** Put a text back to be edited, after whatever is there already. */
+  put(text) {
+    this.#text.value = this.#text.value ? `${this.#text.value}\n${text}` : text;
+    this.#keep();
+    this.#fit();
+    this.focus();
+  }
+
+  /** Names or quoted messages may have arrived. */
+  refresh() {
+    if (this.#replyTo) this.#setReply(this.#replyTo);
+  }
+
+  focus() {
+    this.#text.focus();
+  }
+
+  #key(event, onEscape) {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      this.#submit();
+    } else if (event.key === "Escape" && this.#replyTo) {
+      event.stopPropagation();
+      this.#setReply(null);
+      this.#keep();
+    } else if (event.key === "ArrowUp" && !this.#text.value) {
+      event.preventDefault();
+      onEscape();
+    }
+  }
+
+  #typed() {
+    this.#keep();
+    this.#fit();
+    if (this.#text.value.trim()) this.#client.typing(this.#chatId);
+  }
+
+  #keep() {
+    this.#client.drafts.set(this.#chatId, this.#text.value, this.#replyTo);
+  }
+
+  #fit() {
+    const { style } = this.#text;
+    style.height = "auto";
+    style.height = `${this.#text.scrollHeight}px`; // CSS bounds it
+    const text = this.#text.value.trim();
+    const over = text.length * 3 > LIMIT_BYTES * NEAR_THE_LIMIT ? byteLength(text) - LIMIT_BYTES : -LIMIT_BYTES;
+    this.#limit.hidden = over <= -LIMIT_BYTES * (1 - NEAR_THE_LIMIT);
+    this.#limit.textContent =
+      over > 0 ? `${counted(over, "byte")} too long` : `${counted(-over, "byte")} left`;
+    this.#limit.classList.toggle("is-over", over > 0);
+    this.#send.disabled = !text || over > 0;
+  }
+
+  async #submit() {
+    const text = this.#text.value.trim();
+    if (!text || this.#send.disabled) return;
+    const chatId = this.#chatId;
+    const sending = this.#client.send(chatId, text, this.#replyTo);
+    this.#text.value = "";
+    this.#setReply(null);
+    this.#fit();
+    this.#onSent();
+    await sending;
+    // Only now that the outbox has stored it may the draft go; by then there may be another one.
+    if (this.#chatId === chatId) this.#keep();
+    else if (this.#client.drafts.get(chatId).text.trim() === text) this.#client.drafts.clear(chatId);
+  }
+
+  #setReply(messageId) {
+    this.#replyTo = messageId;
+    this.#reply.hidden = !messageId;
+    if (!messageId) return;
+    const message = this.#client.quote(this.#chatId, messageId);
+    const name = message?.sender_id ? this.#client.people.nameOf(message.sender_id) : "…";
+    const cancel = () => {
+      this.#setReply(null);
+      this.#keep();
+      this.focus();
+    };
+    fill(
+      this.#reply,
+      icon("reply"),
+      h("div", {}, h("b", {}, name), h("span", {}, message?.kind ? snippet(message, 160) : "…")),
+      iconButton("close", "Do not answer this message", cancel),
+    );
+  }
+}

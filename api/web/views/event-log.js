@@ -1,0 +1,147 @@
+/** The right pane's event log: the immutable events of the open chat, as they arrive, each with its envelope to look at. */
+
+import { exactTime, fullMoment } from "../lib/time.js";
+import { counted } from "../lib/words.js";
+import { Subscriptions, coalesce, fill, h, icon, iconButton } from "./dom.js";
+import { VirtualList } from "./virtual-list.js";
+
+const ESTIMATE_PX = 45;
+const AROUND = 40;
+const SETTLE_MS = 60;
+
+export class EventLog {
+  #client;
+  #shell;
+  #chat = null;
+  #first = 1;
+  #freshAfter = 0; // what arrived while the panel was open lights up once
+  #open = new Set(); // seqs whose envelope shows
+  #loading = null;
+  #subscriptions = new Subscriptions();
+  #count = h("span", { class: "panel-count" });
+  #list;
+
+  constructor({ client, shell }) {
+    this.#client = client;
+    this.#shell = shell;
+    this.#list = new VirtualList({
+      estimate: ESTIMATE_PX,
+      describe: (index) => this.#describe(this.#first + index),
+      onView: (view) => this.#load(view),
+      role: "log",
+      "aria-live": "off",
+      "aria-label": "Events",
+    });
+    const end = h(
+      "button",
+      { type: "button", class: "link-button", on: { click: () => this.#list.toEnd() } },
+      "Newest",
+      icon("down"),
+    );
+    this.element = h(
+      "aside",
+      { class: "pane pane-side event-log", "aria-label": "Event log" },
+      h(
+        "header",
+        { class: "pane-header" },
+        h("h2", { class: "pane-title" }, "Event log", this.#count),
+        iconButton("close", "Close the event log", () => shell.toggle("log")),
+      ),
+      h("p", { class: "panel-lead" }, "What happened here, in order. Nothing in it ever changes. ", end),
+      this.#list.element,
+    );
+    const refresh = coalesce(() => this.#refresh());
+    this.#subscriptions.add(
+      client.store.on("chat", (chatId) => chatId === this.#chat?.id && refresh()),
+      client.people.on("users", refresh),
+    );
+  }
+
+  show(chat) {
+    this.#chat = chat;
+    this.#open.clear();
+    this.#list.reset();
+    if (!chat) return;
+    this.#first = chat.timeline.first;
+    this.#freshAfter = chat.head;
+    this.#refresh();
+  }
+
+  destroy() {
+    clearTimeout(this.#loading);
+    this.#subscriptions.end();
+    this.#list.destroy();
+  }
+
+  #refresh() {
+    if (!this.#chat) return;
+    const { timeline } = this.#chat;
+    const dropped = Math.max(0, timeline.first - this.#first);
+    this.#first = timeline.first;
+    this.#count.textContent = counted(timeline.length, "event");
+    this.#list.update(timeline.length, dropped);
+  }
+
+  #load({ first, last, byReader }) {
+    const { timeline, id } = this.#chat;
+    const from = Math.max(timeline.first, this.#first + first - AROUND);
+    const to = Math.min(timeline.head, this.#first + last + AROUND);
+    clearTimeout(this.#loading);
+    if (!timeline.hole(from, to)) return;
+    const load = () => this.#client.loader.events(id, from, to).catch((error) => this.#shell.tell(error));
+    if (byReader) this.#loading = setTimeout(load, SETTLE_MS);
+    else load();
+  }
+
+  #describe(seq) {
+    const item = this.#chat.timeline.get(seq);
+    if (!item) {
+      const build = () => h("div", { class: "event event-hole" }, h("div", { class: "skeleton" }));
+      return { key: `hole ${seq}`, sign: "", build };
+    }
+    const isOpen = this.#open.has(seq);
+    const actor = this.#client.people.nameOf(item.event.actor_id);
+    return { key: seq, sign: `${isOpen}|${actor}`, build: () => this.#row(item, actor, isOpen) };
+  }
+
+  #row(item, actor, isOpen) {
+    const { seq, n, event } = item;
+    const at = new Date(event.at);
+    const toggle = () => {
+      if (isOpen) this.#open.delete(seq);
+      else this.#open.add(seq);
+      this.#refresh();
+      this.#list.elementOf(seq)?.querySelector("button").focus();
+    };
+    const envelope = { chat_id: this.#chat.id, ...item };
+    return h(
+      "div",
+      { class: seq > this.#freshAfter ? "event is-fresh" : "event" },
+      h(
+        "button",
+        { type: "button", class: "event-head", "aria-expanded": String(isOpen), on: { click: toggle } },
+        h("span", { class: "event-seq", title: "seq: the event's number in this chat" }, `#${seq}`),
+        h("span", { class: "event-type", data: { family: event.type.split(".")[0] } }, event.type),
+        h("time", { class: "event-time", datetime: event.at, title: fullMoment(at) }, exactTime(at)),
+        h("span", { class: "event-actor" }, actor, Number.isInteger(n) && h("span", { class: "event-n" }, `message ${n}`)),
+      ),
+      isOpen && h("pre", { class: "envelope", tabindex: "0", "aria-label": `Envelope of event ${seq}` }, highlight(envelope)),
+    );
+  }
+}
+
+/** JSON, indented, keys and values in spans of their own. */
+function highlight(value) {
+  const text = JSON.stringify(value, null, 2);
+  const parts = [];
+  let at = 0;
+  for (const match of text.matchAll(/("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null|-?\d+(?:\.\d+)?)\b/g)) {
+    const [whole, string, colon] = match;
+    parts.push(text.slice(at, match.index));
+    const kind = string ? (colon ? "json-key" : "json-string") : "json-value";
+    parts.push(h("span", { class: kind }, string ?? whole), colon ?? "");
+    at = match.index + whole.length;
+  }
+  parts.push(text.slice(at));
+  return parts;
+}

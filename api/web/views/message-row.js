@@ -1,0 +1,152 @@
+/** One row of the conversation as elements: a message, an event in words, or a place to be loaded. */
+
+import { isLong, linkParts, snippet } from "../lib/text.js";
+import { clockTime, dayLabel, fullMoment } from "../lib/time.js";
+import { eventLine, reason } from "../lib/words.js";
+import { avatar } from "./avatar.js";
+import { fill, h, icon, iconButton } from "./dom.js";
+
+const STATES = {
+  sending: ["clock", "Sending"],
+  sent: ["check", "Sent"],
+  delivered: ["checks", "Delivered"],
+  read: ["checks", "Read"],
+  refused: ["alert", "Not sent"],
+};
+const HOPELESS = new Set(["too_large", "invalid", "no_such_chat"]); // another try would end the same way
+
+/**
+ * `row` as Rows.at gives it; `scene`: `{isGroup, now, nameOf(id), quote(id), isUnfolded(key), mayWrite, act}` where `act` has
+ * reply, retry, edit, discard, copy, unfold and jump.
+ */
+export function describeRow(row, scene) {
+  const day = row.day ? dayLabel(row.day, scene.now) : "";
+  const lines = () => [
+    day && h("div", { class: "date-line" }, h("span", {}, day)),
+    row.isNew && h("div", { class: "new-line" }, h("span", {}, "New messages")),
+  ];
+  if (row.kind === "hole") {
+    return { key: row.key, sign: "", build: () => hole(row.seq) };
+  }
+  if (row.kind === "event") {
+    const line = eventLine(row.event, scene.nameOf);
+    const build = () => h("div", { class: "row row-event" }, lines(), line && h("p", { class: "event-line" }, line));
+    return { key: row.key, sign: `${day}|${line}`, build };
+  }
+  const { message } = row;
+  const name = scene.nameOf(message.sender_id);
+  const quoted = message.reply_to_message ? scene.quote(message.reply_to_message) : undefined;
+  const unfolded = scene.isUnfolded(row.key);
+  const sign = [
+    day,
+    row.isNew,
+    row.first,
+    row.last,
+    name,
+    row.seq === null,
+    row.code,
+    message.erased,
+    unfolded,
+    scene.mayWrite,
+    quoted && (quoted.seq ?? "missing"),
+  ].join("|");
+  const noted = row.last || row.state === "sending" || row.state === "refused";
+  return {
+    key: row.key,
+    sign,
+    build: () => h("div", { class: "row" }, lines(), bubbleLine(row, scene, { name, quoted, unfolded })),
+    note: `${noted}|${row.state}|${row.at.getTime()}`,
+    annotate: (element) => annotate(element, row, noted, name),
+  };
+}
+
+function hole(seq) {
+  const side = seq % 5 < 2 ? "mine" : "theirs";
+  return h(
+    "div",
+    { class: "row row-hole", "aria-hidden": "true" },
+    h("div", { class: `line ${side}` }, h("div", { class: "skeleton", data: { width: seq % 3 } })),
+  );
+}
+
+function bubbleLine(row, scene, { name, quoted, unfolded }) {
+  const { message, mine } = row;
+  const bubble = h(
+    "div",
+    { class: "bubble" },
+    scene.isGroup && !mine && row.first && h("div", { class: "sender" }, name),
+    quoted !== undefined && quote(quoted, scene),
+    content(row, scene, unfolded),
+    h("span", { class: "meta" }),
+  );
+  const line = h(
+    "div",
+    { class: `line ${mine ? "mine" : "theirs"}${row.first ? " first" : ""}${row.last ? " last" : ""}` },
+    scene.isGroup && !mine && (row.last ? avatar({ id: message.sender_id, name, small: true }) : h("span", { class: "no-avatar" })),
+    bubble,
+    row.seq !== null &&
+      scene.mayWrite &&
+      !message.erased &&
+      iconButton("reply", `Answer ${name}`, () => scene.act.reply(message), { class: "row-action", tabindex: "-1" }),
+  );
+  return h("article", { class: "message", tabindex: "-1", data: { key: row.key } }, line, row.state === "refused" && refusal(row, scene));
+}
+
+function content(row, scene, unfolded) {
+  const { message } = row;
+  if (message.erased) return h("span", { class: "text erased" }, "Message erased");
+  if (message.text === null) return h("span", { class: "text erased" }, snippet(message));
+  const long = isLong(message.text);
+  const text = h("span", { class: long && !unfolded ? "text folded" : "text", dir: "auto" }, textNodes(message.text));
+  if (!long) return text;
+  const fold = () => scene.act.unfold(row.key, !unfolded);
+  return [
+    text,
+    h("button", { type: "button", class: "link-button fold", on: { click: fold } }, unfolded ? "Show less" : "Show more"),
+  ];
+}
+
+function textNodes(text) {
+  return linkParts(text).map((part) =>
+    part.href
+      ? h("a", { href: part.href, target: "_blank", rel: "noopener noreferrer nofollow ugc" }, part.text)
+      : part.text,
+  );
+}
+
+function quote(quoted, scene) {
+  if (quoted === null) return h("div", { class: "quote" }, "…");
+  if (quoted.missing) return h("div", { class: "quote" }, "This message is not there for you");
+  return h(
+    "button",
+    { type: "button", class: "quote", title: "Show this message", on: { click: () => scene.act.jump(quoted.seq) } },
+    h("b", {}, scene.nameOf(quoted.sender_id)),
+    h("span", {}, snippet(quoted, 120)),
+  );
+}
+
+function refusal(row, scene) {
+  const { act } = scene;
+  const button = (label, action) =>
+    h("button", { type: "button", class: "link-button", on: { click: action } }, label);
+  return h(
+    "div",
+    { class: "refusal" },
+    h("span", {}, `Not sent. ${reason(row.code)}`),
+    !HOPELESS.has(row.code) && button("Try again", () => act.retry(row.key)),
+    scene.mayWrite ? button("Edit", () => act.edit(row.key)) : button("Copy text", () => act.copy(row.message.text)),
+    button("Discard", () => act.discard(row.key)),
+  );
+}
+
+function annotate(element, row, noted, name) {
+  const [drawing, label] = STATES[row.state] ?? [];
+  const who = row.mine ? "You" : name;
+  const said = [who, clockTime(row.at), label].filter(Boolean).join(", ");
+  element.querySelector(".message").setAttribute("aria-label", said);
+  fill(
+    element.querySelector(".meta"),
+    noted && h("time", { datetime: row.at.toISOString(), title: fullMoment(row.at) }, clockTime(row.at)),
+    noted && drawing && h("span", { class: "tick", data: { state: row.state }, title: label }, icon(drawing, label)),
+  );
+}
