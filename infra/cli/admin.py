@@ -1,0 +1,64 @@
+"""`tidings admin`: roles and users, straight in the database of accounts, with or without a running server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from commands.accounts import Mark
+from commands.users import User
+from infra.cli.faults import Fault
+from infra.layout import accounts_file
+from infra.master_key import MasterKey
+from infra.secrets import load_secrets
+from infra.settings import Settings
+from infra.sql.accounts import SqlAccounts
+from infra.sql.database import Database, sqlite_url
+
+PAGE = 200
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[SqlAccounts]:
+    """The store of accounts, where there is one. Raises Fault, Corrupt, Unavailable."""
+    path = accounts_file(settings.data)
+    if settings.accounts_url is None and not path.exists():
+        raise Fault(
+            f"there are no accounts in {settings.data}", "name the data directory with --data DIR or TIDINGS_DATA"
+        )
+    secrets = load_secrets(settings.data, master=settings.master_secret, jwt=settings.token_secret)
+    master_key = MasterKey(secrets.master)
+    database = await Database.open(settings.accounts_url or sqlite_url(path), master_key)
+    try:
+        yield SqlAccounts(database, master_key)
+    finally:
+        await database.close()
+
+
+async def set_admin(settings: Settings, username: str, admin: bool) -> None:
+    """Give or take the role. Raises Fault where there is no such user, Corrupt, Unavailable."""
+    async with opened(settings) as store:
+        if not await store.set_admin(username.lower(), admin):
+            raise Fault(f"there is no user {username}", "tidings admin users lists them")
+
+
+async def user_id_of(settings: Settings, username: str) -> str:
+    """Raises Fault where there is no such user, Corrupt, Unavailable."""
+    async with opened(settings) as store:
+        account = await store.by_username(username.lower())
+    if account is None:
+        raise Fault(f"there is no user {username}", "tidings admin users lists them")
+    return account.user_id
+
+
+async def users(settings: Settings) -> AsyncIterator[User]:
+    """All users by name, page by page. Raises Fault, Corrupt, Unavailable."""
+    async with opened(settings) as store:
+        after: Mark | None = None
+        while True:
+            found = await store.search("", after, PAGE)
+            for user in found.users:
+                yield user
+            after = found.following
+            if after is None:
+                return

@@ -1,0 +1,28 @@
+"""What people see on a terminal: progress and tables. All of it goes to stderr, but for a command's own answer."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+def answers() -> Console:
+    """Stdout: what the command was asked for."""
+    return Console(highlight=False)
+
+
+def remarks() -> Console:
+    """Stderr: everything else."""
+    return Console(stderr=True, highlight=False)
+
+
+def progress() -> Progress:
+    """Bars for work that may take over a second; they vanish when it is done, and without a terminal none is drawn."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=remarks(),
+        transient=True,
+    )

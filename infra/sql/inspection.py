@@ -1,0 +1,51 @@
+"""Looking at a database of accounts without changing it: how old its tables are, and whose master key it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from infra.sql.database import driver_errors
+from infra.sql.migrate import configuration
+from infra.sql.tables import InstallationRow, UserRow
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """`revision`: the last migration that ran, None where none did; `fingerprint`: of the master key in use."""
+
+    revision: str | None
+    newest: str | None
+    fingerprint: bytes | None
+    users: int
+
+
+def read_only_url(path: Path) -> str:
+    """The URL of an SQLite file that is only read."""
+    return f"sqlite+aiosqlite:///{path.resolve().as_uri()}?mode=ro&uri=true"
+
+
+async def look_at(url: str) -> Inspection:
+    """Raises Unavailable."""
+    engine = create_async_engine(url)
+    try:
+        with driver_errors():
+            async with engine.connect() as db:
+                return await db.run_sync(_look)
+    finally:
+        await engine.dispose()
+
+
+def _look(db: Connection) -> Inspection:
+    revision = MigrationContext.configure(db).get_current_revision()
+    newest = ScriptDirectory.from_config(configuration()).get_current_head()
+    fingerprint, users = None, 0
+    if inspect(db).has_table(InstallationRow.__tablename__):
+        fingerprint = db.scalar(select(InstallationRow.value).where(InstallationRow.name == "master_key"))
+        users = db.scalar(select(func.count()).select_from(UserRow).where(UserRow.erased_at.is_(None))) or 0
+    return Inspection(revision, newest, fingerprint, users)

@@ -1,0 +1,39 @@
+"""Folding a log up to a position and no further: what rebuilding and comparing views need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from commands.errors import Unavailable
+from events.log import Record
+from projections.ports import FoldStore
+from streams.batch import BatchFold
+
+MAX_BATCH = 500
+
+
+class RecordSource(Protocol):
+    """The reading side of a log."""
+
+    async def read(self, partition: int, offset: int, limit: int) -> Sequence[Record]:
+        """Up to `limit` durable records from `offset` on; empty at the end. Raises Unavailable."""
+
+
+async def fold_up_to(
+    log: RecordSource, store: FoldStore, ends: Mapping[int, int], report: Callable[[int], None] = lambda folded: None
+) -> None:
+    """Fold each partition from the store's position to exactly its end, exclusive; `report` hears after each batch
+    how many records that was. Memory does not grow with the log. Raises Unavailable.
+    """
+    for partition, end in ends.items():
+        fold = BatchFold(store)
+        offset = (await store.positions()).get(partition, 0)
+        while offset < end:
+            records = await log.read(partition, offset, min(MAX_BATCH, end - offset))
+            if not records:
+                raise Unavailable(f"the log has no record at {partition}:{offset}")
+            changes = await fold.fold(records)
+            await store.apply(changes)
+            report(changes.next_offset - offset)
+            offset = changes.next_offset
