@@ -14,4 +14,8 @@ def may_call(origin: str | None, host: str | None, allowed: Collection[str]) -> 
     """
     if origin is None or "*" in allowed or origin in allowed:
         return True
-    return host is not None and bool(host) and urlsplit(origin).netloc.lower() == host.lower()
+    try:
+        own = urlsplit(origin).netloc
+    except ValueError:
+        return False
+    return bool(host) and own.lower() == (host or "").lower()

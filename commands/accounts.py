@@ -19,7 +19,7 @@ from commands.users import (
     clean_username,
     search_key,
 )
-from events.ids import uuid7
+from events.ids import is_uuid7, uuid7
 
 _WRONG = "username or password is wrong"
 
@@ -188,12 +188,12 @@ class Accounts:
 
     async def users(self, user_ids: Collection[str]) -> Sequence[User]:
         """Those who exist, in the order asked for. Raises Unavailable."""
-        found = {user.user_id: user for user in await self._store.users(user_ids)}
+        found = {user.user_id: user for user in await self._store.users(_plausible(user_ids))}
         return [found[user_id] for user_id in dict.fromkeys(user_ids) if user_id in found]
 
     async def known_users(self, user_ids: Collection[str]) -> set[str]:
         """Those of `user_ids` that name a user who can be talked to. Raises Unavailable."""
-        return {user.user_id for user in await self._store.users(user_ids)}
+        return {user.user_id for user in await self._store.users(_plausible(user_ids))}
 
     async def erase(self, user_id: str, password: str) -> None:
         """Erase a person: everything they wrote reads as erased, their sessions end, they leave all chats.
@@ -246,3 +246,8 @@ class Accounts:
     async def _check(self, account: Account, password: str) -> None:
         if not await self._passwords.verify(account.password_hash, password):
             raise BadCredentials(_WRONG)
+
+
+def _plausible(user_ids: Collection[str]) -> list[str]:
+    """Ids that could name a user: clients send text of any kind, which no store needs to see."""
+    return [user_id for user_id in user_ids if is_uuid7(user_id)]

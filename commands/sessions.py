@@ -237,7 +237,7 @@ class Sessions:
 
     async def end(self, user_id: str, session_id: str) -> None:
         """End one of a user's own sessions. Raises NotFound, Unavailable."""
-        if not await self.end_all(user_id, only=session_id):
+        if not is_uuid7(session_id) or not await self.end_all(user_id, only=session_id):
             raise NotFound("there is no such session")
 
     async def end_all(self, user_id: str, *, only: str | None = None, but: str | None = None) -> list[str]:

@@ -79,6 +79,7 @@ class Frame:
             await self._app(inner, receive, send_on)
         except ClientDisconnect:
             log.debug("a client went away during %s %s", method, scope["path"])
+            return
         except Exception as error:
             log.exception("%s %s failed", method, scope["path"])
             if status:
@@ -124,7 +125,7 @@ def handle_errors(app: FastAPI, now: _Now, paths: Paths) -> None:
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, TidingsError)
         if status_of(error) == 500:
-            log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+            log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
         return answer(error, now())
 
     async def not_valid(request: Request, error: Exception) -> Response:
@@ -137,13 +138,13 @@ def handle_errors(app: FastAPI, now: _Now, paths: Paths) -> None:
             case 404:
                 return answer(NoSuchPath("there is nothing at this path"), now())
             case 405:
-                allow = paths.allowed(request.url.path)
+                allow = paths.allowed(request.scope["path"])
                 return answer(MethodNotAllowed(f"this path takes {allow}"), now(), {"Allow": allow})
             case 400:
                 return answer(BadJson(str(error.detail)), now())
             case 413:
                 return answer(TooLarge(str(error.detail)), now())
-        log.error("%s %s: unexpected answer of the framework", request.method, request.url.path, exc_info=error)
+        log.error("%s %s: unexpected answer of the framework", request.method, request.scope["path"], exc_info=error)
         return answer(Corrupt(), now())
 
     app.add_exception_handler(TidingsError, ours)

@@ -157,6 +157,7 @@ class SqlAccounts:
     async def left(self, user_id: str) -> None:
         async with self._database.writing() as db:
             await db.execute(update(UserRow).where(UserRow.user_id == user_id).values(leaving=False))
+        await self._database.scrub()
 
     async def set_mute(self, user_id: str, chat_id: str, until: datetime | None) -> None:
         own = and_(MuteRow.user_id == user_id, MuteRow.chat_id == chat_id)

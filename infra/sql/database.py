@@ -72,6 +72,7 @@ class Database:
             async with database.writing() as db:
                 await db.run_sync(upgrade)
                 await _claim(db, master_key)
+            await database.scrub()
         except BaseException:
             await database.close()
             raise
@@ -102,11 +103,22 @@ class Database:
                     await db.invalidate()
                     raise
 
-    async def scrub(self) -> None:
-        """Rid the files of what was overwritten: SQLite's write-ahead log keeps old pages until it is emptied."""
-        if self.is_sqlite:
+    async def scrub(self) -> bool:
+        """Rid the files of what was overwritten: SQLite's write-ahead log keeps old pages until it is emptied.
+
+        False, and a line in the log, if that must wait: readers or a writer were in the way. It is done again
+        with the next erasure step, and on opening.
+        """
+        if not self.is_sqlite:
+            return True
+        try:
             async with self.reading() as db:
-                await db.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+                busy = (await db.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).one()[0]
+        except Unavailable:
+            busy = 1
+        if busy:
+            log.warning("erased data still stands in the write-ahead log: it is removed later")
+        return not busy
 
     async def close(self) -> None:
         await self._engine.dispose()

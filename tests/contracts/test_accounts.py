@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -317,8 +318,9 @@ async def test_ended_sessions_are_remembered_no_longer_than_their_tokens_live(it
 
 async def test_one_ends_ones_own_sessions_only(its: Site) -> None:
     ana, ben = await register(its, "ana"), await register(its, "ben")
-    with pytest.raises(NotFound):
-        await its.sessions.end(ben.user.user_id, session_of(its, ana))
+    for session_id in (session_of(its, ana), "\0", ""):
+        with pytest.raises(NotFound):
+            await its.sessions.end(ben.user.user_id, session_id)
     assert is_signed_in(its, ana)
     await its.sessions.end(ana.user.user_id, session_of(its, ana))
     assert not is_signed_in(its, ana)
@@ -352,7 +354,7 @@ async def test_the_admin_role_shows_in_the_tokens_from_the_next_refresh_on(its: 
 
 async def test_users_come_in_the_order_asked_for_without_the_unknown(its: Site) -> None:
     ana, ben = (await register(its, "ana")).user, (await register(its, "ben")).user
-    assert await its.accounts.users([ben.user_id, "x", ana.user_id, ben.user_id]) == [ben, ana]
+    assert await its.accounts.users([ben.user_id, "\0", ana.user_id, ben.user_id]) == [ben, ana]
     assert await its.accounts.known_users([ben.user_id, "x"]) == {ben.user_id}
 
 
@@ -374,6 +376,11 @@ async def test_a_mute_lapses(its: Site) -> None:
 
 
 # --- erasure ---
+
+
+def on_disk(path: Path) -> bytes:
+    """The database's files, the write-ahead log among them."""
+    return b"".join(file.read_bytes() for file in sorted(path.parent.glob("accounts.db*")))
 
 
 async def test_an_erased_person_leaves_nothing_readable(its: Site) -> None:
@@ -407,13 +414,9 @@ async def test_neither_the_key_nor_the_person_stands_in_the_files_after_an_erasu
     async with its.database.reading() as db:
         wrapped = (await db.exec_driver_sql("SELECT wrapped FROM data_keys")).scalar_one()
     traces = [wrapped, b"ana_unmistakable", b"Ana Unmistakable", b"ana unmistakable", b"A Rare Browser", b"argon2id"]
-
-    def on_disk() -> bytes:
-        return b"".join(file.read_bytes() for file in sorted(its.path.parent.glob("accounts.db*")))
-
-    assert all(trace in on_disk() for trace in traces)
+    assert all(trace in on_disk(its.path) for trace in traces)
     await its.accounts.erase(signed_in.user.user_id, PASSWORD)
-    assert [trace for trace in traces if trace in on_disk()] == []
+    assert [trace for trace in traces if trace in on_disk(its.path)] == []
 
 
 async def test_an_erasure_that_could_not_leave_the_chats_stands_and_is_finished_later(its: Site) -> None:
@@ -426,6 +429,23 @@ async def test_an_erasure_that_could_not_leave_the_chats_stands_and_is_finished_
     assert await its.accounts.finish_erasures() == 1
     assert its.chats.left == [signed_in.user.user_id]
     assert await its.accounts.finish_erasures() == 0
+
+
+async def test_an_erasure_holds_while_a_reader_keeps_old_pages_and_removes_them_afterwards(tmp_path: Path) -> None:
+    async with site(tmp_path, busy_ms=20) as its:
+        signed_in = await its.accounts.register("ana_unmistakable", PASSWORD)
+        reader = sqlite3.connect(its.path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM users").fetchone()
+        erased: list[str] = []
+        its.accounts.observers.append(erased.append)
+        await its.accounts.erase(signed_in.user.user_id, PASSWORD)
+        assert erased == [signed_in.user.user_id]
+        assert not is_signed_in(its, signed_in)
+        assert b"ana_unmistakable" in on_disk(its.path)
+        reader.close()
+    async with site(tmp_path) as its:
+        assert b"ana_unmistakable" not in on_disk(its.path)
 
 
 async def test_a_restored_backup_revives_no_destroyed_key(tmp_path: Path) -> None:

@@ -254,6 +254,12 @@ async def test_a_wrong_method_is_told_the_right_ones(our: Web, method: str, path
         check_problem(answer, 405, "method_not_allowed")
 
 
+@pytest.mark.parametrize("host", ["[", "a b", "", "x" * 300, "evil.example"])
+async def test_no_host_header_upsets_an_answer(our: Web, host: str) -> None:
+    check_problem(await our.call("PUT", "/v1/me", headers={"Host": host}), 405, "method_not_allowed")
+    assert (await our.get("/v1/info", headers={"Host": host})).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/break", "/corrupt"])
 async def test_our_own_failure_is_logged_in_full_and_tells_the_client_nothing(
     our: Web, path: str, caplog: pytest.LogCaptureFixture

@@ -18,6 +18,7 @@ from api.origins import may_call
         ("https://chat.example.evil.example", False),
         ("null", False),
         ("", False),
+        ("http://[", False),
         ("https://friend.example", True),
     ],
 )
