@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
 
-from api.chat_services import ChatServices
 from api.chat_services import ChatServices
 from api.presence import Acquaintance, PresenceQueries, PresenceTracker
 from api.services import DemoCodes, Health, Limits, Services
@@ -49,6 +47,8 @@ from streams.runner import Runner
 
 logger = logging.getLogger(__name__)
 
+ERASURES_EVERY_S = 60.0
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -68,6 +68,8 @@ class App:
     sealer: Sealer
     gateway: Gateway
     services: Services
+    background: list[asyncio.Task[None]]
+    """Work that never ends by itself: a task that is done has failed, and the process must not go on without it."""
 
 
 class ViewOutcomes:
@@ -163,37 +165,43 @@ async def running(
             features=("chats", "presence", "receipts"),
             public_limits={"text_bytes": MAX_TEXT_BYTES, "group_members": MAX_MEMBERS},
             cors_origins=settings.cors_origins,
-            chats=ChatServices(
-                commands=commands,
-                receipts=receipts,
-                views=views,
-                progress=progress,
-                partitions=log.partitions,
-                sealer=sealer,
-                presence=PresenceQueries(presence_store, acquaintance),
-            ),
             demo=DemoCodes(now) if demo else None,
             chats=chats,
         )
         await gateway.start()
         stack.push_async_callback(gateway.stop)
-        await stack.enter_async_context(_task(Runner(log, views, fanout).run(), "runner"))
-        await stack.enter_async_context(_task(sealer.run(), "sealing keys"))
-        await progress.reach(await log.end(), timeout_s=3600)
-        yield App(settings, now, log, views, progress, commands, accounts, sealer, gateway, services)
+        background = [
+            asyncio.create_task(Runner(log, views, fanout).run(), name="runner"),
+            asyncio.create_task(sealer.run(), name="sealing keys"),
+            asyncio.create_task(_finish_erasures(accounts), name="erasures"),
+        ]
+        stack.push_async_callback(_end, background)
+        while not await progress.reach(await log.end(), timeout_s=1.0):
+            _raise_failure(background)
+            logger.info("folding what the views lack: %s of %s", progress.position(0), (await log.end())[0])
+        yield App(settings, now, log, views, progress, commands, accounts, sealer, gateway, services, background)
 
 
-@asynccontextmanager
-async def _task(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[asyncio.Task[None]]:
-    """Run `work` beside the block; the block's end cancels it and waits."""
-    task = asyncio.create_task(work, name=name)
-    try:
-        yield task
-    finally:
-        task.cancel()
+async def _finish_erasures(accounts: Accounts) -> None:
+    """Now and then complete erasures that a crash or an outage cut short."""
+    while True:
         try:
-            await task
-        except asyncio.CancelledError:
-            pass
-        except Unavailable:
-            logger.exception("%s ended", name)
+            finished = await accounts.finish_erasures()
+            if finished:
+                logger.info("%d erasures completed", finished)
+        except Unavailable as error:
+            logger.warning("erasures wait: %s", error)
+        await asyncio.sleep(ERASURES_EVERY_S)
+
+
+def _raise_failure(background: list[asyncio.Task[None]]) -> None:
+    for task in background:
+        if task.done():
+            task.result()
+
+
+async def _end(background: list[asyncio.Task[None]]) -> None:
+    """Cancel the background work and wait for its end. The server looks at what failed."""
+    for task in background:
+        task.cancel()
+    await asyncio.gather(*background, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import socket
@@ -75,7 +76,11 @@ async def _serve(settings: Settings, demo: bool, listener: socket.socket, on_rea
             timeout_graceful_shutdown=GRACE_S,
         )
         server = _Server(config, app, listener, on_ready)
+        for task in app.background:
+            task.add_done_callback(server.stop_because_of)
         await server.serve([listener])
+        if server.failure is not None:
+            raise server.failure
 
 
 class _Server(uvicorn.Server):
@@ -92,6 +97,14 @@ class _Server(uvicorn.Server):
         self._app = app
         self._listener = listener
         self._on_ready = on_ready
+        self.failure: BaseException | None = None
+
+    def stop_because_of(self, task: asyncio.Task[None]) -> None:
+        """End the process rather than serve without, say, the fold."""
+        if not task.cancelled() and task.exception() is not None:
+            logger.critical("%s failed", task.get_name(), exc_info=task.exception())
+            self.failure = task.exception()
+            self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
