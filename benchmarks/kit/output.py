@@ -29,14 +29,14 @@ def progress() -> Progress:
     )
 
 
-def show(heading: str, *tables: Table) -> None:
+def show(heading: str, *parts: Table | str) -> None:
     """Print a report."""
     # A table into a file must not be folded to a terminal's width.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     console.print(heading, markup=False)
-    for table in tables:
+    for part in parts:
         console.print()
-        console.print(table)
+        console.print(part, markup=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -52,6 +52,15 @@ def find_node() -> str:
     return path
 
 
+def find_strace() -> str:
+    """Return the path of an strace that may trace what it starts. Raises Lacking."""
+    path = find_program(("strace",), "strace", "on Debian: sudo apt-get install strace")
+    run = subprocess.run([path, "-D", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        raise Lacking(f"strace cannot trace here (containers need CAP_SYS_PTRACE): {run.stderr.strip()[:200]}")
+    return path
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """Where a program is, or why it cannot be used: exactly one of the two is set."""
@@ -60,7 +69,7 @@ class Found:
     lacking: str | None
 
 
-FINDERS: dict[str, Callable[[], str]] = {"chromium": find_chromium, "node": find_node}
+FINDERS: dict[str, Callable[[], str]] = {"chromium": find_chromium, "node": find_node, "strace": find_strace}
 
 
 @cache

@@ -1,0 +1,188 @@
+"""What the client process is asked to do: register people, load the server, hold idle sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import httpx
+import msgspec
+
+from benchmarks.kit.load import Load, Step
+from benchmarks.kit.people import AT_ONCE, Pair, register_pairs
+from benchmarks.kit.processes import rss_of
+from benchmarks.kit.readback import ReadBack, read_back
+from benchmarks.kit.sockets import Receiver, Trouble, open_all
+from benchmarks.kit.workers import Report
+
+_HTTP_S = 60.0
+_FIRST_RATE = 1_000.0
+_JUMP = 0.6
+"""The second rate of a search, as a part of what the CPU cost of the first one promises."""
+_GROWTH = 1.15
+_MOST_STEPS = 20
+_KEEPS_UP = 0.97
+_BUSY = 0.95
+_P99_MS = 1_000.0
+_WARM_SOCKETS = 100
+_SAME_FOR_S = 5.0
+_SETTLING_S = 60.0
+
+
+def http_client(url: str) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=AT_ONCE)
+    return httpx.AsyncClient(base_url=url, timeout=_HTTP_S, limits=limits, trust_env=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Make pairs of users with a direct chat each."""
+
+    url: str
+    pairs: int
+
+    async def run(self, report: Report) -> list[Pair]:
+        report.begin("registering pairs of users", self.pairs)
+        async with http_client(self.url) as http:
+            return await register_pairs(http, self.pairs, report.advance)
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """`saturation` is the most that was delivered per second, `half` the step at half of that; None without a
+    search."""
+
+    steps: list[Step]
+    saturation: float | None
+    half: Step | None
+    check: ReadBack
+
+
+@dataclass(frozen=True, slots=True)
+class LoadServer:
+    """Step through `rates`, or without any search for saturation and then measure half of it."""
+
+    url: str
+    ws_url: str
+    server_pid: int
+    pairs: list[Pair]
+    text_bytes: int
+    rates: tuple[float, ...]
+    warm_up_s: float
+    seconds: float
+    cores: float
+    """How much CPU time a second the server can have."""
+
+    async def run(self, report: Report) -> Loaded:
+        load = Load(self.pairs, self.text_bytes, self.server_pid)
+        report.begin("opening sockets", 2 * len(self.pairs))
+        await load.connect(self.ws_url, report.advance)
+        steps: list[Step] = []
+        saturation, half = None, None
+        if not self.rates:
+            saturation = await self._search(load, steps, report)
+            half = await self._step(load, saturation / 2, report)
+        for rate in self.rates:
+            steps += [await self._step(load, rate, report)]
+        await load.close()
+        report.begin("reading everything back", len(self.pairs))
+        async with http_client(self.url) as http:
+            return Loaded(steps, saturation, half, await read_back(http, load, report.advance))
+
+    async def _search(self, load: Load, steps: list[Step], report: Report) -> float:
+        """Raise the rate until the server does not keep up; gives the most that it delivered a second."""
+        rate = _FIRST_RATE
+        while len(steps) < _MOST_STEPS:
+            step = await self._step(load, rate, report)
+            steps.append(step)
+            if self._is_saturated(step):
+                break
+            promised = self.cores * 1e6 / step.cpu_us * _JUMP
+            rate = max(promised if len(steps) == 1 else 0.0, rate * _GROWTH)
+        return max(step.delivered for step in steps)
+
+    def _is_saturated(self, step: Step) -> bool:
+        late = step.delivered < step.offered * _KEEPS_UP or step.delivery.p99 > _P99_MS
+        return late or step.server_busy >= self.cores * _BUSY
+
+    async def _step(self, load: Load, rate: float, report: Report) -> Step:
+        seconds = int(self.warm_up_s + self.seconds)
+        report.begin(f"{rate:,.0f} messages/s", seconds)
+        ticking = asyncio.create_task(_tick(seconds, report))
+        try:
+            step = await load.step(rate, self.warm_up_s, self.seconds)
+        finally:
+            ticking.cancel()
+        report.say(
+            f"  {rate:,.0f}/s: {step.delivered:,.0f} delivered, {step.cpu_us:.0f} µs of server CPU each, "
+            f"p50 {step.delivery.p50:.1f}, p99 {step.delivery.p99:.1f} ms"
+        )
+        return step
+
+
+class Idle(msgspec.Struct, frozen=True):
+    """Memory in bytes."""
+
+    sockets: int
+    before: int
+    """With a hundred sockets open, so that what the first ones bring is not counted."""
+    after: int
+
+    @property
+    def kib_each(self) -> float:
+        return (self.after - self.before) / self.sockets / 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HoldSockets:
+    """Open a socket for everybody and see what they add to the server's memory while nothing is sent."""
+
+    ws_url: str
+    server_pid: int
+    pairs: list[Pair]
+
+    async def run(self, report: Report) -> Idle:
+        receiver = _Quiet()
+        people = [(person, pair.chat_id) for pair in self.pairs for person in pair.people]
+        wanted = [(number, person, chat_id) for number, (person, chat_id) in enumerate(people)]
+        warm = min(_WARM_SOCKETS, len(wanted) // 2)
+        report.begin("opening idle sockets", len(wanted))
+        sockets = await open_all(self.ws_url, wanted[:warm], receiver, report.advance)
+        before = await _settled(self.server_pid)
+        sockets += await open_all(self.ws_url, wanted[warm:], receiver, report.advance)
+        after = await _settled(self.server_pid)
+        if receiver.troubles:
+            raise Trouble("; ".join(receiver.troubles[:3]))
+        return Idle(len(wanted) - warm, before, after)
+
+
+class _Quiet(Receiver):
+    def __init__(self) -> None:
+        self.troubles: list[str] = []
+
+    def on_ack(self, reply_to: str) -> None:
+        self.troubles.append(f"an ack of {reply_to}")
+
+    def on_event(self, number: int, seq: int, message_id: str) -> None:
+        self.troubles.append(f"an event on socket {number}")
+
+    def on_trouble(self, what: str) -> None:
+        self.troubles.append(what)
+
+
+async def _settled(pid: int) -> int:
+    """The server's memory in bytes once it has not moved for some seconds, or after a minute."""
+    began = since = time.monotonic()
+    last = rss_of(pid)
+    while time.monotonic() - since < _SAME_FOR_S and time.monotonic() - began < _SETTLING_S:
+        await asyncio.sleep(0.25)
+        now = rss_of(pid)
+        if abs(now - last) > last // 1000:
+            last, since = now, time.monotonic()
+    return rss_of(pid)
+
+
+async def _tick(seconds: int, report: Report) -> None:
+    for _ in range(seconds):
+        await asyncio.sleep(1)
+        report.advance()

@@ -1,0 +1,248 @@
+"""A small town for tests of a real server: people, chats between them, and clients that talk without end.
+
+It can tell whether everything that was acknowledged is there, exactly once, in a dense order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from tests.support.server import Server
+from tests.support.talkers import Talker
+
+PACE_S = 0.04
+"""Mean pause of a talker."""
+SETTLE_S = 30.0
+REFUSED = ("no_such_chat",)
+"""What the fold says to a send of somebody who has left."""
+
+Event = dict[str, Any]
+
+
+@dataclass
+class User:
+    user_id: str
+    token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+@dataclass
+class Town:
+    """Users, their chats, and everybody's connections."""
+
+    server: Server
+    random: Random
+    users: list[User]
+    readers: dict[str, User]
+    """Chat → a member who never leaves and sees everything."""
+    talkers: list[Talker]
+    wanderers: list[Talker]
+    """Two devices of one user who joins and leaves: one does so, the other writes meanwhile."""
+
+    @property
+    def everybody(self) -> list[Talker]:
+        return [*self.talkers, *self.wanderers]
+
+
+async def register(http: httpx.AsyncClient) -> User:
+    answer = await http.post("/v1/auth/register", json={"username": f"u{uuid4().hex[:20]}", "password": "long enough"})
+    assert answer.status_code == 201, answer.text
+    return User(answer.json()["user"]["user_id"], answer.json()["access_token"])
+
+
+async def settle_town(server: Server, random: Random, pace_s: float = PACE_S) -> Town:
+    """Six people with three direct chats and two open groups between them, and a wanderer."""
+    async with client(server) as http:
+        users = [await register(http) for _ in range(7)]
+        *steady, wanderer = users
+        readers: dict[str, User] = {}
+        rooms: list[list[User]] = [steady[0:2], steady[2:4], steady[4:6]]
+        for one, other in rooms:
+            answer = await http.put(f"/v1/chats/direct/{other.user_id}", headers=one.headers)
+            readers[answer.json()["chat"]["chat_id"]] = one
+        rooms += [steady[:4], steady[3:]]
+        for owner, *others in rooms[3:]:
+            body = {"title": "Square", "member_ids": [other.user_id for other in others], "open": True}
+            answer = await http.post("/v1/chats", json=body, headers=owner.headers)
+            assert answer.status_code == 201, answer.text
+            readers[answer.json()["chat"]["chat_id"]] = owner
+    chats = list(readers)
+    squares = chats[3:]
+    talkers = []
+    for number, user in enumerate(steady):
+        own = [chat_id for chat_id, members in zip(chats, rooms, strict=True) if user in members]
+        talkers.append(
+            Talker(f"talker {number}", server.ws_url, user.token, random, Chatter(random, own).speak, pace_s)
+        )
+    wandering = Wanderer(random, squares)
+    wanderers = [
+        Talker("wanderer", server.ws_url, wanderer.token, random, wandering.wander, pace_s),
+        Talker("wanderer's other device", server.ws_url, wanderer.token, random, wandering.write, pace_s / 10),
+    ]
+    return Town(server, random, users, readers, talkers, wanderers)
+
+
+@dataclass
+class Chatter:
+    """Sends to its chats, now and then several at once, and now and then one that was answered long ago."""
+
+    random: Random
+    chats: list[str]
+
+    def speak(self, talker: Talker) -> None:
+        for _ in range(self.random.choice((1, 1, 1, 5))):
+            talker.send(self.random.choice(self.chats))
+        if talker.books.acked and self.random.random() < 0.1:
+            talker.repeat(self.random.choice(list(talker.books.acked)))
+
+
+@dataclass
+class Wanderer:
+    """Comes and goes on one device and writes on the other just then, so that some of what is accepted is void."""
+
+    random: Random
+    squares: list[str]
+    leaving: set[str] = field(default_factory=set)
+
+    def wander(self, talker: Talker) -> None:
+        chat_id = self.random.choice(self.squares)
+        if chat_id in talker.cursors:
+            self.leaving.add(chat_id)
+            talker.tell({"type": "leave", "id": "leave", "chat_id": chat_id})
+        else:
+            self.leaving.discard(chat_id)
+            talker.tell({"type": "join", "id": "join", "chat_id": chat_id})
+
+    def write(self, talker: Talker) -> None:
+        for chat_id in self.squares:
+            if chat_id in talker.cursors and (chat_id in self.leaving or self.random.random() < 0.05):
+                talker.send(chat_id)
+
+
+@asynccontextmanager
+async def talking(town: Town) -> AsyncIterator[None]:
+    """Everybody is connected, or trying to be, while the block runs. Fails if a client ends by itself."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(talker.live()) for talker in town.everybody]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+@asynccontextmanager
+async def client(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=server.url, timeout=15, trust_env=False) as http:
+        yield http
+
+
+async def events_of(http: httpx.AsyncClient, chat_id: str, reader: User, position: str) -> list[Event]:
+    """All of a chat's events, once the views have everything up to `position`."""
+    events: list[Event] = []
+    has_more = True
+    while has_more:
+        after = events[-1]["seq"] if events else 0
+        answer = await http.get(
+            f"/v1/chats/{chat_id}/events?after_seq={after}&limit=200",
+            headers={**reader.headers, **({"Tidings-Min-Position": position} if position else {})},
+        )
+        assert answer.status_code == 200, answer.text
+        events += answer.json()["items"]
+        has_more = answer.json()["has_more"]
+    return events
+
+
+def last_position(talkers: Iterable[Talker]) -> str:
+    """The furthest acknowledged place of each partition, as Tidings-Min-Position wants it."""
+    furthest: dict[int, int] = {}
+    for talker in talkers:
+        for position in talker.books.acked.values():
+            furthest[position.partition] = max(position.offset, furthest.get(position.partition, 0))
+    return ", ".join(f"{partition}:{offset}" for partition, offset in furthest.items())
+
+
+async def read_back(town: Town, http: httpx.AsyncClient) -> dict[str, list[Event]]:
+    """Check that all acknowledged so far is there exactly once, or refused, and every seq dense; gives the events."""
+    acked = [(talker, dict(talker.books.acked)) for talker in town.everybody]
+    position = last_position(town.everybody)
+    chats = {chat_id: await events_of(http, chat_id, reader, position) for chat_id, reader in town.readers.items()}
+    for chat_id, events in chats.items():
+        assert [event["seq"] for event in events] == list(range(1, len(events) + 1)), f"seqs of {chat_id}"
+        messages = [event for event in events if event["event"]["type"] == "message.sent"]
+        assert [event["n"] for event in messages] == list(range(1, len(messages) + 1)), f"n of {chat_id}"
+    shown = {
+        chat_id: Counter(
+            event["event"]["data"]["message_id"] for event in events if event["event"]["type"] == "message.sent"
+        )
+        for chat_id, events in chats.items()
+    }
+    texts = {
+        event["event"]["data"]["message_id"]: event["event"]["data"]["text"]
+        for events in chats.values()
+        for event in events
+        if event["event"]["type"] == "message.sent"
+    }
+    for chat_id, counts in shown.items():
+        assert [message_id for message_id, count in counts.items() if count > 1] == [], f"twice in {chat_id}"
+    for talker, answered in acked:
+        for message_id in answered:
+            chat_id = talker.books.chat_of[message_id]
+            if shown[chat_id][message_id] == 1:
+                assert texts[message_id] == talker.books.text_of[message_id], f"first use of {message_id}"
+                assert message_id not in talker.books.rejected, f"{message_id} is shown and was rejected"
+                continue
+            path = f"/v1/chats/{chat_id}/messages/{message_id}"
+            answer = await http.get(path, headers=town.readers[chat_id].headers)
+            assert answer.status_code == 409, f"{talker.name}'s {message_id}: {answer.status_code} {answer.text}"
+            assert answer.json()["code"] in REFUSED
+            assert talker.books.rejected.get(message_id, answer.json()["code"]) == answer.json()["code"]
+    return chats
+
+
+async def settled(town: Town, http: httpx.AsyncClient) -> dict[str, list[Event]]:
+    """Wait until every question is answered and every live client has all; gives the events."""
+    for talker in town.everybody:
+        talker.quiet = True
+    async with asyncio.timeout(SETTLE_S):
+        for talker in town.everybody:
+            await talker.until(talker.has_all_answers)
+        chats = await read_back(town, http)
+        for talker in town.talkers:
+            for chat_id in talker.first:
+                await talker.until(partial(talker.has_heard, chat_id, len(chats[chat_id])))
+    return await read_back(town, http)
+
+
+def check_heard(town: Town, chats: dict[str, list[Event]]) -> None:
+    """Each client got every seq exactly once and in order, over all its connections, as the views have them."""
+    truth = {chat_id: {event["seq"]: _what(event) for event in events} for chat_id, events in chats.items()}
+    for talker in town.everybody:
+        assert talker.faults == []
+        for chat_id, heard in talker.heard.items():
+            seqs = [seq for seq, _ in heard]
+            assert seqs == sorted(set(seqs)), f"{talker.name} in {chat_id}"
+            assert all(truth[chat_id][seq] == what for seq, what in heard), f"{talker.name} in {chat_id}"
+    for talker in town.talkers:
+        assert talker.skipped == [], "so little is missed that it comes over the socket"
+        for chat_id, first in talker.first.items():
+            seqs = [seq for seq, _ in talker.heard.get(chat_id, [])]
+            assert seqs == list(range(first + 1, len(chats[chat_id]) + 1)), f"{talker.name} in {chat_id}"
+
+
+def _what(event: dict[str, Any]) -> str:
+    kind: str = event["event"]["type"]
+    return str(event["event"]["data"]["message_id"]) if kind == "message.sent" else kind
