@@ -28,3 +28,8 @@ def close_frame(code: int, reason: str = "") -> bytes:
         return b"\x88\x00"
     text = reason.encode()[:123].decode(errors="ignore").encode()
     return pack(">BBH", 0x88, 2 + len(text), code) + text
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """The answer to a ping, whose payload it returns (at most 125 bytes)."""
+    return bytes((0x8A, len(payload))) + payload
