@@ -30,6 +30,7 @@ from commands.errors import (
     Unauthenticated,
     Unavailable,
     UnknownField,
+    leaves,
 )
 from events.ids import unix_us
 
@@ -143,3 +144,11 @@ def problem_headers(error: TidingsError) -> dict[str, str]:
 
 def problem_body(error: TidingsError, now: datetime) -> bytes:
     return msgspec.json.encode(problem(error, now))
+
+
+def every_problem() -> dict[str, Row]:
+    """Code → row, by status: all that clients may meet. Of classes with one code, the highest in the tree tells."""
+    found: dict[str, Row] = {}
+    for kind in leaves():
+        found.setdefault(kind.code, row_of(kind) or INTERNAL)
+    return dict(sorted(found.items(), key=lambda item: (item[1].status, item[0])))

@@ -9,7 +9,9 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import RedirectResponse
 
+from api.errors import NoSuchPath, every_problem
 from api.http import auth, info, me, static, users
 from api.http.chat_routes import ROUTERS as CHAT_ROUTERS
 from api.http.chat_schemas import schema_components
@@ -85,11 +87,18 @@ def _documents(app: FastAPI) -> APIRouter:
     @router.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:
         if "docs" not in made:
-            made["docs"] = Asset.of(page(app.openapi()).encode(), ".html")
+            made["docs"] = Asset.of(page(app.openapi(), every_problem()).encode(), ".html")
         return made["docs"].answer(request)
 
     @router.get("/docs/style.css", include_in_schema=False)
     async def style(request: Request) -> Response:
         return made["docs.css"].answer(request)
+
+    @router.get("/problems/{code}", include_in_schema=False)
+    async def problem(code: str) -> Response:
+        """Where the `type` of a problem document leads."""
+        if code not in every_problem():
+            raise NoSuchPath("there is no such problem")
+        return RedirectResponse(f"/docs#problem-{code}")
 
     return router

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+from api.errors import Row
+
 Json = Mapping[str, Any]
 
 STYLE = """
@@ -24,12 +26,12 @@ td, th { border-top: 1px solid var(--line); padding: .3rem .8rem .3rem 0; text-a
 """
 
 
-def page(document: Json) -> str:
-    """HTML of an OpenAPI document."""
-    return "".join(_page(document))
+def page(document: Json, problems: Mapping[str, Row]) -> str:
+    """HTML of an OpenAPI document and of the problems, by code, that its calls may answer with."""
+    return "".join(_page(document, problems))
 
 
-def _page(document: Json) -> Iterator[str]:
+def _page(document: Json, problems: Mapping[str, Row]) -> Iterator[str]:
     info = document["info"]
     title = escape(f"{info['title']} {info['version']}")
     yield f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
@@ -47,7 +49,11 @@ def _page(document: Json) -> Iterator[str]:
     for name, sections in groups.items():
         yield f"<h2>{escape(name)}</h2>"
         yield from sections
-    yield "<h2>shapes</h2>"
+    yield "<h2>problems</h2><table><tr><th>code<th>status<th>"
+    for code, row in problems.items():
+        yield f'<tr id="problem-{escape(code)}"><td><code>{escape(code)}</code><td>{row.status}'
+        yield f"<td>{escape(row.title)}"
+    yield "</table><h2>shapes</h2>"
     for name, schema in sorted(document["components"]["schemas"].items()):
         yield f'<details id="{escape(name)}"><summary><code>{escape(name)}</code></summary>'
         yield from _schema(schema)

@@ -431,6 +431,14 @@ async def test_the_documents_page_names_every_call_and_needs_nothing_from_elsewh
     assert (await our.get("/docs/style.css")).headers["content-type"] == "text/css; charset=utf-8"
 
 
+async def test_the_type_of_a_problem_leads_to_what_it_means(our: Web) -> None:
+    kind = (await our.get("/v1/me")).json()["type"]
+    answer = await our.get(kind)
+    assert (answer.status_code, answer.headers["location"]) == (307, "/docs#problem-bad_token")
+    assert 'id="problem-bad_token"' in (await our.get("/docs")).text
+    check_problem(await our.get("/problems/made_up"), 404, "not_found")
+
+
 # --- information, health, metrics ---
 
 

@@ -53,6 +53,12 @@ def test_the_codes_of_the_contract_have_its_statuses(status: int, code: str) -> 
     assert document["title"]
 
 
+def test_the_list_of_problems_has_every_code_of_the_contract_with_its_status() -> None:
+    listed = {code: row.status for code, row in api.errors.every_problem().items()}
+    assert listed.items() >= {code: status for status, code in STATUSES}.items()
+    assert listed["internal"] == 500
+
+
 def test_a_problem_without_a_detail_still_says_something() -> None:
     assert problem(errors.NoSuchChat(), NOW)["detail"]
     assert error_fields(errors.NoSuchChat(), NOW)["message"]
