@@ -73,7 +73,8 @@ function watchAttention() {
     client?.setStatus("online");
     away(AWAY_MS);
   };
-  for (const name of ["pointerdown", "pointermove", "keydown", "focus"]) window.addEventListener(name, active, { passive: true });
+  for (const name of ["pointerdown", "pointermove", "keydown", "focus"])
+    window.addEventListener(name, active, { passive: true });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) {
       away(HIDDEN_AWAY_MS);
@@ -83,7 +84,7 @@ function watchAttention() {
     }
   });
   window.addEventListener("online", () => client?.wake());
-  window.addEventListener("offline", () => client?.wake()); // test the socket; a server on this very machine is still there
+  window.addEventListener("offline", () => client?.wake()); // a server on this very machine is still there
   active();
 }
 

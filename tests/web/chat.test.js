@@ -12,7 +12,15 @@ function given(item = inboxItem()) {
 }
 
 function lastMessage(seq, n, sender = "ben") {
-  return { seq, n, message_id: `m${n}`, sender_id: sender, kind: "TEXT", text: "hello", sent_at: "2026-03-02T09:00:00.000Z" };
+  return {
+    seq,
+    n,
+    message_id: `m${n}`,
+    sender_id: sender,
+    kind: "TEXT",
+    text: "hello",
+    sent_at: "2026-03-02T09:00:00.000Z",
+  };
 }
 
 test("a timeline knows its holes by number", () => {
@@ -44,7 +52,9 @@ test("what was forgotten is a hole again", () => {
 });
 
 test("unread is head n minus read n, and events that are no messages do not count", () => {
-  const chat = given(inboxItem({ chat: chatValue({ head_seq: 5 }), unread: 2, read_seq: 2, last_message: lastMessage(5, 4) }));
+  const chat = given(
+    inboxItem({ chat: chatValue({ head_seq: 5 }), unread: 2, read_seq: 2, last_message: lastMessage(5, 4) }),
+  );
   assert.equal(chat.unread, 2);
   chat.take(messageFrame(6, 5));
   chat.take(eventFrame(7, "chat.retitled", { title: "Quay" }));
@@ -116,7 +126,10 @@ test("what one may see begins at the join where history is since_join", () => {
 
 test("ticks of a direct chat follow the other's marks", () => {
   const chat = given(inboxItem({ chat: directValue({ head_seq: 9 }), others_delivered_seq: 5, others_read_seq: 3 }));
-  assert.deepEqual([3, 5, 6].map((seq) => chat.tick(seq)), ["read", "delivered", "sent"]);
+  assert.deepEqual(
+    [3, 5, 6].map((seq) => chat.tick(seq)),
+    ["read", "delivered", "sent"],
+  );
   chat.moveMarks("ben", { delivered: 6 });
   assert.equal(chat.tick(6), "delivered");
   chat.moveMarks("ben", { read: 6 });
@@ -147,7 +160,9 @@ test("an answer says that its author has read what came before", () => {
 });
 
 test("a large chat stays at one tick", () => {
-  const chat = given(inboxItem({ chat: chatValue({ member_count: 101, members: null, head_seq: 9 }), others_read_seq: 9 }));
+  const chat = given(
+    inboxItem({ chat: chatValue({ member_count: 101, members: null, head_seq: 9 }), others_read_seq: 9 }),
+  );
   assert.equal(chat.tick(5), "sent");
 });
 
@@ -174,7 +189,10 @@ test("roles decide what is offered", () => {
 test("handing over makes one owner of two", () => {
   const chat = given();
   chat.take(eventFrame(2, "member.role_changed", { user_id: "ben", role: "owner" }, { actor: "ana" }));
-  assert.deepEqual([chat.members.get("ben").role, chat.members.get("ana").role, chat.me.role], ["owner", "admin", "admin"]);
+  assert.deepEqual(
+    [chat.members.get("ben").role, chat.members.get("ana").role, chat.me.role],
+    ["owner", "admin", "admin"],
+  );
 });
 
 test("an erased message has no text and says so", () => {

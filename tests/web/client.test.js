@@ -11,14 +11,24 @@ import { chatValue, directValue, inboxItem, messageFrame } from "./support/value
 
 const ana = { user_id: "ana", username: "ana", display_name: "Ana" };
 
-/** Ana's client over a fake server: `routes` maps "GET /v1/chats" to a body, a [status, body] or a function of the request. */
-async function given({ routes = {}, shelf = new MemoryShelf(), items = [inboxItem()], storage = new MemoryStorage() } = {}) {
+/**
+ * Ana's client over a fake server: `routes` maps "GET /v1/chats" to a body, a [status, body] or a function of the
+ * request.
+ */
+async function given({
+  routes = {},
+  shelf = new MemoryShelf(),
+  items = [inboxItem()],
+  storage = new MemoryStorage(),
+} = {}) {
   const clock = new FakeClock();
   const { FakeSocket, sockets } = fakeSockets();
   const seen = [];
   const all = {
     "GET /v1/chats": { items, next_cursor: null },
-    "POST /v1/users/query": ({ body }) => ({ items: body.user_ids.map((id) => ({ user_id: id, username: id, display_name: id })) }),
+    "POST /v1/users/query": ({ body }) => ({
+      items: body.user_ids.map((id) => ({ user_id: id, username: id, display_name: id })),
+    }),
     ...routes,
   };
   const fetch = async (url, init) => {
@@ -45,7 +55,9 @@ async function given({ routes = {}, shelf = new MemoryShelf(), items = [inboxIte
   return { clock, client, shelf, sockets, seen, start };
 }
 
-const heads = (overrides) => ({ c1: { head_seq: 1, read_seq: 1, others_delivered_seq: 0, others_read_seq: 0, ...overrides } });
+const heads = (overrides) => ({
+  c1: { head_seq: 1, read_seq: 1, others_delivered_seq: 0, others_read_seq: 0, ...overrides },
+});
 
 test("a message goes out, is acknowledged, and its event settles it", async () => {
   const { client, sockets, shelf, start } = await given();
@@ -79,7 +91,10 @@ test("written offline, sent once on return, after what was missed is asked for",
   const first = sockets[1].last("send");
   sockets[1].say({ type: "ack", reply_to: first.id, message_id: first.message_id });
   await settled();
-  assert.deepEqual(sockets[1].all("send").map(({ text }) => text), ["one", "two"]);
+  assert.deepEqual(
+    sockets[1].all("send").map(({ text }) => text),
+    ["one", "two"],
+  );
   assert.equal(sockets[0].all("send").length, 0);
 });
 
@@ -175,7 +190,8 @@ test("a hole is filled by pages, each asked for once, and what may not be seen i
   const events = ({ query }) => {
     const after = Math.max(Number(query.after_seq), 49); // nothing before 50 is Ana's to see
     const items = [];
-    for (let seq = after + 1; seq <= Math.min(after + Number(query.limit), 260); seq += 1) items.push(messageFrame(seq, seq));
+    for (let seq = after + 1; seq <= Math.min(after + Number(query.limit), 260); seq += 1)
+      items.push(messageFrame(seq, seq));
     return { items, has_more: false };
   };
   const { client, seen, start } = await given({
@@ -225,7 +241,15 @@ test("a server that is away for a while is asked again", async () => {
 
 test("messages left in a chat that is lost stay where their author can find them", async () => {
   const shelf = new MemoryShelf();
-  await shelf.put({ message_id: "m7", chat_id: "c9", kind: "TEXT", text: "x", created_at: 0, state: "refused", code: "forbidden" });
+  await shelf.put({
+    message_id: "m7",
+    chat_id: "c9",
+    kind: "TEXT",
+    text: "x",
+    created_at: 0,
+    state: "refused",
+    code: "forbidden",
+  });
   const { client, start } = await given({ shelf, routes: { "GET /v1/chats/c9": [404, { code: "no_such_chat" }] } });
   await start();
   assert.equal(client.store.chat("c9").gone, "lost");
@@ -262,7 +286,9 @@ test("a group keeps its id when its creation is repeated after a lost answer", a
     routes: {
       "POST /v1/chats": ({ body }) => {
         bodies.push(body);
-        return bodies.length === 1 ? [503, { code: "unavailable" }] : [200, { chat: chatValue({ chat_id: body.chat_id }) }];
+        return bodies.length === 1
+          ? [503, { code: "unavailable" }]
+          : [200, { chat: chatValue({ chat_id: body.chat_id }) }];
       },
     },
   });

@@ -52,7 +52,13 @@ test("an answer finds its question, a refusal is an error", async () => {
   const sent = connection.request({ type: "send" });
   const refused = connection.request({ type: "send" });
   const [first, second] = sockets[0].all("send");
-  sockets[0].say({ type: "error", reply_to: second.id, code: "rate_limited", message: "slow down", retry_after_ms: 40 });
+  sockets[0].say({
+    type: "error",
+    reply_to: second.id,
+    code: "rate_limited",
+    message: "slow down",
+    retry_after_ms: 40,
+  });
   sockets[0].say({ type: "ack", reply_to: first.id, position: "0:9" });
   assert.equal((await sent).position, "0:9");
   await assert.rejects(refused, (error) => error instanceof FrameRefused && error.retryAfterMs === 40);

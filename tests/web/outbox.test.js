@@ -116,7 +116,10 @@ test("an acknowledged message stays until its event, so that a refusal still fin
   await settled();
   assert.equal(outbox.get(message_id).state, "acked");
   await outbox.refuse(message_id, "forbidden");
-  assert.deepEqual((await shelf.all()).map(({ state, code, text }) => [state, code, text]), [["refused", "forbidden", "hello"]]);
+  assert.deepEqual(
+    (await shelf.all()).map(({ state, code, text }) => [state, code, text]),
+    [["refused", "forbidden", "hello"]],
+  );
 });
 
 test("its event settles a message, before the ack as well as after it", async () => {

@@ -28,7 +28,9 @@ function sources(folder = "") {
 }
 
 test("the page preloads exactly the modules that it starts with, so that none waits for another", () => {
-  const preloaded = [...read("index.html").matchAll(/rel="modulepreload" href="\/web\/([^"]+)"/g)].map(([, path]) => path);
+  const preloaded = [...read("index.html").matchAll(/rel="modulepreload" href="\/web\/([^"]+)"/g)].map(
+    ([, path]) => path,
+  );
   assert.deepEqual([...preloaded].sort(), [...graph("main.js")].sort());
 });
 

@@ -18,10 +18,19 @@ function given(items = [inboxItem()]) {
 }
 
 test("a live message moves its chat to the top", () => {
-  const { store } = given([inboxItem(), inboxItem({ chat: chatValue({ chat_id: "c2" }), activity_at: "2026-03-02T09:30:00.000Z" })]);
-  assert.deepEqual(store.list().map((chat) => chat.id), ["c2", "c1"]);
+  const { store } = given([
+    inboxItem(),
+    inboxItem({ chat: chatValue({ chat_id: "c2" }), activity_at: "2026-03-02T09:30:00.000Z" }),
+  ]);
+  assert.deepEqual(
+    store.list().map((chat) => chat.id),
+    ["c2", "c1"],
+  );
   store.takeFrame(messageFrame(2, 1, { at: "2026-03-02T10:00:00.000Z" }));
-  assert.deepEqual(store.list().map((chat) => chat.id), ["c1", "c2"]);
+  assert.deepEqual(
+    store.list().map((chat) => chat.id),
+    ["c1", "c2"],
+  );
 });
 
 test("a message from somebody else is announced once, a repeat and one's own are not", () => {
@@ -35,7 +44,10 @@ test("a message from somebody else is announced once, a repeat and one's own are
 test("a gap is asked for from where order was lost", () => {
   const { store, needs } = given();
   store.takeFrame(messageFrame(4, 3));
-  assert.deepEqual(needs.filter(({ what }) => what === "events"), [{ what: "events", chatId: "c1", after: 1 }]);
+  assert.deepEqual(
+    needs.filter(({ what }) => what === "events"),
+    [{ what: "events", chatId: "c1", after: 1 }],
+  );
   store.takeEvents("c1", [messageFrame(2, 1), messageFrame(3, 2)]);
   assert.equal(store.chat("c1").applied, 4);
 });
@@ -44,7 +56,10 @@ test("limited asks for the chat anew instead of for every event", () => {
   const { store, needs } = given();
   store.takeFrame({ type: "limited", chat_id: "c1", head_seq: 900 });
   store.takeFrame(messageFrame(901, 700));
-  assert.deepEqual(needs.map(({ what }) => what).filter((what) => what !== "users"), ["inbox"]);
+  assert.deepEqual(
+    needs.map(({ what }) => what).filter((what) => what !== "users"),
+    ["inbox"],
+  );
   store.takeInbox([inboxItem({ chat: chatValue({ head_seq: 900, title: "Quay" }), unread: 3 })]);
   assert.deepEqual([store.chat("c1").title, store.chat("c1").applied], ["Quay", 901]);
 });
@@ -61,7 +76,9 @@ test("a frame of a chat beyond the loaded inbox waits for its chat", () => {
 test("a chat that one is added to appears, then its events count", () => {
   const { store } = given([]);
   store.takeFrame({ type: "chat", chat: chatValue({ chat_id: "c5" }) });
-  store.takeFrame(eventFrame(1, "chat.created", { kind: "group", title: "Harbour", open: false, member_ids: [] }, { chat: "c5" }));
+  store.takeFrame(
+    eventFrame(1, "chat.created", { kind: "group", title: "Harbour", open: false, member_ids: [] }, { chat: "c5" }),
+  );
   store.takeFrame(messageFrame(2, 1, { chat: "c5" }));
   assert.deepEqual([store.chat("c5").applied, store.chat("c5").unread], [2, 1]);
 });
@@ -78,7 +95,10 @@ test("a chat that one left goes, one that one was removed from stays to say so",
   store.takeFrame({ type: "gone", chat_id: "c1" });
   store.takeFrame(eventFrame(2, "member.removed", { user_id: "ana" }, { chat: "c2" }));
   store.takeFrame({ type: "gone", chat_id: "c2" });
-  assert.deepEqual(store.list().map((chat) => [chat.id, chat.gone]), [["c2", "removed"]]);
+  assert.deepEqual(
+    store.list().map((chat) => [chat.id, chat.gone]),
+    [["c2", "removed"]],
+  );
 });
 
 test("one's own read mark from another device clears the count here", () => {

@@ -19,13 +19,21 @@ test("a bracket around an address is not part of it, one inside is", () => {
 
 test("other schemes and markup stay text", () => {
   for (const text of ["javascript:alert(1)", "data:text/html,x", "<img src=x onerror=alert(1)>", "https://", ""]) {
-    assert.ok(linkParts(text).every((part) => !part.href), text);
+    assert.ok(
+      linkParts(text).every((part) => !part.href),
+      text,
+    );
   }
 });
 
 test("every character of a text is in its parts", () => {
   const text = "a https://x.org/., b http://[bad, c https://y.org";
-  assert.equal(linkParts(text).map((part) => part.text).join(""), text);
+  assert.equal(
+    linkParts(text)
+      .map((part) => part.text)
+      .join(""),
+    text,
+  );
 });
 
 test("initials take the first and the last word", () => {

@@ -94,8 +94,8 @@ export class Account {
   }
 
   async rename(displayName) {
-    const answer = await this.api.changeMe({ display_name: displayName });
-    this.session.rename(answer.user ?? answer);
+    const { user_id, username, display_name } = await this.api.changeMe({ display_name: displayName });
+    this.session.rename({ user_id, username, display_name });
     return this.user;
   }
 }

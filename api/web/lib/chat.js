@@ -37,7 +37,7 @@ export class Chat {
   last = null; // the newest message
   activityAt = null;
   gone = null; // "left", "removed" or "lost" once this user is out
-  quotes = new Map(); // message id → a message of before the loaded events that some answer quotes; null while it loads
+  quotes = new Map(); // message id → a quoted message from before the loaded events; null while it loads
   stale = false; // events were missed that will not come; a fresh snapshot is on its way
 
   #meId;
@@ -131,8 +131,8 @@ export class Chat {
   }
 
   /**
-   * An event, live or from a page; any order, repeats included. Numbers only grow, so they move at once; who is in the chat and
-   * what it is called follow in order of seq.
+   * An event, live or from a page; any order, repeats included. Numbers only grow, so they move at once; who is in the
+   * chat and what it is called follow in order of seq.
    */
   take(item) {
     this.timeline.insert([item]);

@@ -30,7 +30,10 @@ export class Client extends Emitter {
   #watchTimer = null;
   #settleTimer = null;
 
-  /** `account`: signed in. `shelf(name)`: a shelf for the outbox. `client`: `{name, version, platform}` for the server's list. */
+  /**
+   * `account`: signed in. `shelf(name)`: a shelf for the outbox. `client`: `{name, version, platform}` for the server's
+   * list.
+   */
   constructor({ account, shelf, Socket, clock = systemClock, random, client = {} }) {
     super();
     this.#account = account;
@@ -162,14 +165,12 @@ export class Client extends Emitter {
   }
 
   async createDirect(userId) {
-    const { chat } = await this.api.createDirect(userId);
-    return this.store.takeChat(chat);
+    return this.#created(await this.api.createDirect(userId));
   }
 
   /** `{title, member_ids, open?, history?}`. The id is ours, so a repeat after a lost answer makes no second group. */
   async createGroup({ chat_id = this.#account.newId(), ...rest }) {
-    const { chat } = await this.api.createGroup({ chat_id, ...rest });
-    return this.store.takeChat(chat);
+    return this.#created(await this.api.createGroup({ chat_id, ...rest }));
   }
 
   async join(chatId) {
@@ -207,6 +208,11 @@ export class Client extends Emitter {
     for (const entry of this.outbox.of(chatId)) await this.outbox.remove(entry.message_id);
     this.drafts.clear(chatId);
     this.store.remove(chatId);
+  }
+
+  // While the fold is behind, the answer has only the chat's id and a position to wait for.
+  async #created({ chat, chat_id: chatId, position }) {
+    return this.store.takeChat(chat ?? (await this.api.chat(chatId, position)).chat);
   }
 
   // Events tell the outcome of a command; without a connection, or where no event does, the chat is read again.
@@ -252,7 +258,8 @@ export class Client extends Emitter {
   }
 
   #hear(frame) {
-    if (frame.type === "event" && frame.event.type === "message.sent") void this.outbox.remove(frame.event.data.message_id);
+    if (frame.type === "event" && frame.event.type === "message.sent")
+      void this.outbox.remove(frame.event.data.message_id);
     if (frame.type === "rejected" && frame.message_id) void this.outbox.refuse(frame.message_id, frame.code);
     this.store.takeFrame(frame);
   }
@@ -286,7 +293,9 @@ export class Client extends Emitter {
   }
 
   #chatsOfOutbox() {
-    return new Set([...this.outbox.acked(), ...this.outbox.refused(), ...this.outbox.next()].map((entry) => entry.chat_id));
+    return new Set(
+      [...this.outbox.acked(), ...this.outbox.refused(), ...this.outbox.next()].map((entry) => entry.chat_id),
+    );
   }
 
   #watchSoon() {

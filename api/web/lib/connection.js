@@ -66,7 +66,15 @@ export class Connection extends Emitter {
    * `url`: of /v1/ws. `token({refused})` → `{token, expiresAt}` as Http.token. `resume()` → `{chat_id: seq}`.
    * `client`: `{name, version, platform, device_id}`. `clock`: setTimeout, clearTimeout and now, for tests.
    */
-  constructor({ url, token, resume, client, Socket = globalThis.WebSocket, clock = systemClock, random = Math.random }) {
+  constructor({
+    url,
+    token,
+    resume,
+    client,
+    Socket = globalThis.WebSocket,
+    clock = systemClock,
+    random = Math.random,
+  }) {
     super();
     this.#options = { url, token, resume, client, Socket, clock, random };
   }
@@ -131,9 +139,18 @@ export class Connection extends Emitter {
     const socket = new Socket(url, PROTOCOL);
     this.#socket = socket;
     const mine = (handler) => (event) => epoch === this.#epoch && handler(event);
-    socket.addEventListener("open", mine(() => this.#introduce()));
-    socket.addEventListener("message", mine((event) => this.#hear(event.data)));
-    socket.addEventListener("close", mine((event) => this.#closed(event.code)));
+    socket.addEventListener(
+      "open",
+      mine(() => this.#introduce()),
+    );
+    socket.addEventListener(
+      "message",
+      mine((event) => this.#hear(event.data)),
+    );
+    socket.addEventListener(
+      "close",
+      mine((event) => this.#closed(event.code)),
+    );
     this.#after(CONNECT_LIMIT_MS, "connect", () => this.#closed(1006));
   }
 

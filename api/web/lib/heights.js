@@ -1,6 +1,6 @@
 /**
- * Heights of rows, most of them guessed until the row was on the screen once. A Fenwick tree: changing a height, the offset of a
- * row and the row at an offset all cost O(log rows), so 100,000 rows scroll as smoothly as ten.
+ * Heights of rows, most of them guessed until the row was on the screen once. A Fenwick tree: changing a height, the
+ * offset of a row and the row at an offset all cost O(log rows), so 100,000 rows scroll as smoothly as ten.
  */
 export class Heights {
   count = 0;

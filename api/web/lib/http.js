@@ -47,8 +47,8 @@ export class Http {
   }
 
   /**
-   * Answers `{status, data}`; raises Problem, Unreachable or SignedOut.
-   * options: body (JSON value), query (object; null and undefined left out), auth (default true), minPosition ("partition:offset").
+   * Answers `{status, data}`; raises Problem, Unreachable or SignedOut. options: body (JSON value), query (object; null
+   * and undefined left out), auth (default true), minPosition ("partition:offset").
    */
   async request(method, path, options = {}) {
     const { auth = true } = options;
@@ -63,7 +63,9 @@ export class Http {
     }
   }
 
-  /** A token that should work, as `{token, expiresAt}`; never the `refused` one. Raises SignedOut, Unreachable, Problem. */
+  /**
+   * A token that should work, as `{token, expiresAt}`; never the `refused` one. Raises SignedOut, Unreachable, Problem.
+   */
   async token({ refused = null } = {}) {
     this.session.reload();
     const held = this.session.value;

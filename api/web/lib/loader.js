@@ -1,4 +1,7 @@
-/** Fetches over HTTP what the store says that it needs. Passing trouble is waited out; what the server denies is taken as said. */
+/**
+ * Fetches over HTTP what the store says that it needs. Passing trouble is waited out; what the server denies is taken
+ * as said.
+ */
 
 import { systemClock } from "./connection.js";
 import { Problem } from "./http.js";
@@ -88,7 +91,9 @@ export class Loader {
     return Promise.all(pages);
   }
 
-  /** What became of a message that was acknowledged: "there", "unknown", a refusal's code, or null when nobody may tell. */
+  /**
+   * What became of a message that was acknowledged: "there", "unknown", a refusal's code, or null when nobody may tell.
+   */
   fate(chatId, messageId) {
     return this.#tasks.run(`message ${messageId}`, async () => {
       try {

@@ -1,6 +1,6 @@
 /**
- * Messages on their way. Each is stored before it is sent and stays until its event (or the reader's decision) settles it,
- * so neither a crash nor a reload loses or doubles one: every try carries the same message_id.
+ * Messages on their way. Each is stored before it is sent and stays until its event (or the reader's decision) settles
+ * it, so neither a crash nor a reload loses or doubles one: every try carries the same message_id.
  */
 
 import { Emitter } from "./emitter.js";
@@ -64,7 +64,8 @@ export class IndexedDbShelf {
  * state: "queued" (to be sent, or sent with an unknown outcome), "acked" (the log has it, its event is not here yet) or
  * "refused" (final; `code` says why).
  *
- * Emits "change" with a chat_id, and "unsaved" with the error when the storage failed (the entry then lives in memory only).
+ * Emits "change" with a chat_id, and "unsaved" with the error when the storage failed (the entry then lives in memory
+ * only).
  */
 export class Outbox extends Emitter {
   #shelf;
@@ -89,7 +90,8 @@ export class Outbox extends Emitter {
     } catch (error) {
       this.emit("unsaved", error);
     }
-    for (const chatId of new Set([...this.#entries.values()].map((entry) => entry.chat_id))) this.emit("change", chatId);
+    for (const chatId of new Set([...this.#entries.values()].map((entry) => entry.chat_id)))
+      this.emit("change", chatId);
   }
 
   get(messageId) {

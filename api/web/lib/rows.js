@@ -1,4 +1,7 @@
-/** A chat's conversation as rows: events by seq, then what is still on its way. Decides grouping, date lines and the new line. */
+/**
+ * A chat's conversation as rows: events by seq, then what is still on its way. Decides grouping, date lines and the new
+ * line.
+ */
 
 import { messageOf } from "./chat.js";
 import { sameDay, sameMinute } from "./time.js";
@@ -46,8 +49,8 @@ export class Rows {
   }
 
   /**
-   * `{kind, key, day, isNew, …}`: kind is "hole" (to be loaded), "message" (with `message`, `state`, `first` and `last` of its
-   * group), or "event" (with `event`). `day` is a Date where a date line stands above the row.
+   * `{kind, key, day, isNew, …}`: kind is "hole" (to be loaded), "message" (with `message`, `state`, `first` and `last`
+   * of its group), or "event" (with `event`). `day` is a Date where a date line stands above the row.
    */
   at(index) {
     const row = this.#bare(index);
@@ -71,7 +74,15 @@ export class Rows {
     if (item.event.type !== "message.sent") return { kind: "event", key: `event ${seq}`, seq, at, event: item.event };
     const message = messageOf(item);
     const mine = message.sender_id === this.#meId;
-    return { kind: "message", key: message.message_id, seq, at, message, mine, state: mine ? this.chat.tick(seq) : null };
+    return {
+      kind: "message",
+      key: message.message_id,
+      seq,
+      at,
+      message,
+      mine,
+      state: mine ? this.chat.tick(seq) : null,
+    };
   }
 
   #onItsWay(entry) {

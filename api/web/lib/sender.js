@@ -1,4 +1,7 @@
-/** Empties the outbox over a connection: one message in flight per chat, in order, until the server has an answer for each. */
+/**
+ * Empties the outbox over a connection: one message in flight per chat, in order, until the server has an answer for
+ * each.
+ */
 
 import { FrameRefused, systemClock } from "./connection.js";
 

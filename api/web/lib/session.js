@@ -1,4 +1,6 @@
-/** Who is signed in, and the tokens to prove it, in a storage that tabs may share (localStorage or anything like it). */
+/**
+ * Who is signed in, and the tokens to prove it, in a storage that tabs may share (localStorage or anything like it).
+ */
 
 import { Emitter } from "./emitter.js";
 
@@ -20,9 +22,9 @@ export class MemoryStorage {
 }
 
 /**
- * The stored value: `{user, accessToken, expiresAt (local ms), refreshToken, requestId}`. The request id of the next refresh is minted
- * with the token and stored beside it, so a reply lost to a crash, or two tabs that refresh at once, repeat the very same request.
- * Emits "change" with the session or null.
+ * The stored value: `{user, accessToken, expiresAt (local ms), refreshToken, requestId}`. The request id of the next
+ * refresh is minted with the token and stored beside it, so a reply lost to a crash, or two tabs that refresh at once,
+ * repeat the very same request. Emits "change" with the session or null.
  */
 export class Session extends Emitter {
   #storage;

@@ -185,8 +185,10 @@ export class Store extends Emitter {
     const { type, actor_id: actorId } = item.event;
     const ownerLeaves = type === "member.left" && chat.members?.get(actorId)?.role === "owner";
     chat.take(item);
-    if (ownerLeaves && !chat.gone) this.emit("need", { what: "chat", chatId: chat.id }); // who follows is the server's rule
-    if (item.seq > chat.applied && !chat.stale) this.emit("need", { what: "events", chatId: chat.id, after: chat.applied });
+    // Who follows is the server's rule.
+    if (ownerLeaves && !chat.gone) this.emit("need", { what: "chat", chatId: chat.id });
+    if (item.seq > chat.applied && !chat.stale)
+      this.emit("need", { what: "events", chatId: chat.id, after: chat.applied });
     this.#changed(chat);
     if (repeat) return;
     if (type === "message.sent") {

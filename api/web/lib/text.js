@@ -30,7 +30,12 @@ function trimAddress(found) {
 /** A message in one line, for lists and quotes. */
 export function snippet(message, length = 200) {
   if (message.erased) return "Message erased";
-  if (message.text) return message.text.slice(0, length * 2).replace(/\s+/g, " ").trim().slice(0, length);
+  if (message.text)
+    return message.text
+      .slice(0, length * 2)
+      .replace(/\s+/g, " ")
+      .trim()
+      .slice(0, length);
   return message.kind === "IMAGE" ? "Photo" : (message.file?.name ?? "File");
 }
 

@@ -1,6 +1,6 @@
 /**
- * The events of one chat by seq, with holes where nothing was loaded yet. Seq is dense from 1, so every hole is known exactly
- * and any page can be asked for by number.
+ * The events of one chat by seq, with holes where nothing was loaded yet. Seq is dense from 1, so every hole is known
+ * exactly and any page can be asked for by number.
  *
  * item: `{seq, n, event: {type, actor_id, at, data}}` as the contract's event frame.
  */

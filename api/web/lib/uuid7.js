@@ -1,6 +1,6 @@
 /** UUIDv7 (RFC 9562, 5.7). `crypto.randomUUID` is missing outside secure contexts, so ids are made by hand. */
 
-const STEP_BACK_MS = 10_000; // a clock set back by more than this starts a new run of ids instead of holding the old time
+const STEP_BACK_MS = 10_000; // a clock set back by more than this is followed, instead of holding the old time
 
 function fillRandom(bytes) {
   return globalThis.crypto.getRandomValues(bytes);

@@ -49,7 +49,10 @@ export function counted(count, one, many = `${one}s`) {
   return `${count.toLocaleString("en-GB")} ${count === 1 ? one : many}`;
 }
 
-/** The line that a chat shows for an event that is no message, or null. `name(userId)` gives a name, "You" for the reader. */
+/**
+ * The line that a chat shows for an event that is no message, or null. `name(userId)` gives a name, "You" for the
+ * reader.
+ */
 export function eventLine({ type, actor_id: actor, data }, name) {
   const who = name(actor);
   const whom = data?.user_id ? name(data.user_id) : "";
@@ -59,7 +62,9 @@ export function eventLine({ type, actor_id: actor, data }, name) {
     case "chat.retitled":
       return `${who} renamed the group to “${data.title}”`;
     case "chat.opened":
-      return data.open ? `${who} opened the group: anyone with its link may join` : `${who} closed the group to joining`;
+      return data.open
+        ? `${who} opened the group: anyone with its link may join`
+        : `${who} closed the group to joining`;
     case "member.joined":
       return `${whom} joined`;
     case "member.left":
@@ -74,6 +79,35 @@ export function eventLine({ type, actor_id: actor, data }, name) {
       return null;
   }
 }
+
+/** A browser and its system in words, from what it says of itself; the text itself where it is no browser's. */
+export function deviceName(userAgent) {
+  if (!userAgent) return "Unknown device";
+  const browser = BROWSERS.find(([mark]) => userAgent.includes(mark))?.[1];
+  const system = SYSTEMS.find(([mark]) => userAgent.includes(mark))?.[1];
+  if (!browser) return userAgent.slice(0, 60);
+  return system ? `${browser} on ${system}` : browser;
+}
+
+// In this order, because browsers call themselves by each other's names too.
+const BROWSERS = [
+  ["Edg", "Edge"],
+  ["OPR/", "Opera"],
+  ["Firefox/", "Firefox"],
+  ["FxiOS/", "Firefox"],
+  ["CriOS/", "Chrome"],
+  ["Chrome/", "Chrome"],
+  ["Safari/", "Safari"],
+];
+const SYSTEMS = [
+  ["iPhone", "iPhone"],
+  ["iPad", "iPad"],
+  ["Android", "Android"],
+  ["Windows", "Windows"],
+  ["Mac OS X", "Mac"],
+  ["CrOS", "ChromeOS"],
+  ["Linux", "Linux"],
+];
 
 const ROLE_PHRASES = { owner: "the owner", admin: "an admin", member: "a member" };
 

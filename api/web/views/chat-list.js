@@ -59,7 +59,12 @@ export class ChatList {
       h(
         "footer",
         { class: "list-footer" },
-        h("button", { type: "button", class: "secondary wide", on: { click: () => shell.newChat() } }, icon("plus"), "New chat"),
+        h(
+          "button",
+          { type: "button", class: "secondary wide", on: { click: () => shell.newChat() } },
+          icon("plus"),
+          "New chat",
+        ),
       ),
     );
     const refresh = coalesce(() => this.refresh());
@@ -128,7 +133,8 @@ export class ChatList {
     const signature = JSON.stringify(view);
     const known = this.#rows.get(chat.id);
     if (known?.signature === signature) return known.element;
-    const element = known?.element ?? h("li", { class: "chat" }, h("a", { class: "chat-link", href: `#chat/${chat.id}` }));
+    const element =
+      known?.element ?? h("li", { class: "chat" }, h("a", { class: "chat-link", href: `#chat/${chat.id}` }));
     this.#rows.set(chat.id, { element, signature });
     paint(element.firstElementChild, chat, view);
     return element;
@@ -137,7 +143,10 @@ export class ChatList {
   /** What a row shows, as plain values, so that rows that look the same are left alone. */
   #describe(chat) {
     const { store, people, outbox, drafts, me } = this.#client;
-    const waiting = outbox.of(chat.id).filter((entry) => !chat.timeline.seqOf(entry.message_id)).at(-1);
+    const waiting = outbox
+      .of(chat.id)
+      .filter((entry) => !chat.timeline.seqOf(entry.message_id))
+      .at(-1);
     const isOpen = chat.id === this.#openChatId;
     const draft = isOpen ? "" : drafts.get(chat.id).text.trim();
     const typing = people.typingIn(chat.id).map((userId) => people.nameOf(userId));

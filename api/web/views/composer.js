@@ -105,8 +105,7 @@ export class Composer {
     const text = this.#text.value.trim();
     const over = text.length * 3 > LIMIT_BYTES * NEAR_THE_LIMIT ? byteLength(text) - LIMIT_BYTES : -LIMIT_BYTES;
     this.#limit.hidden = over <= -LIMIT_BYTES * (1 - NEAR_THE_LIMIT);
-    this.#limit.textContent =
-      over > 0 ? `${counted(over, "byte")} too long` : `${counted(-over, "byte")} left`;
+    this.#limit.textContent = over > 0 ? `${counted(over, "byte")} too long` : `${counted(-over, "byte")} left`;
     this.#limit.classList.toggle("is-over", over > 0);
     this.#send.disabled = !text || over > 0;
   }

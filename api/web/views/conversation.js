@@ -126,7 +126,8 @@ export class Conversation {
         this.#empty,
         h("div", { class: "empty-mark" }, icon("users")),
         h("p", {}, text),
-        none && h("button", { type: "button", class: "primary", on: { click: () => this.#shell.newChat() } }, "Start a chat"),
+        none &&
+          h("button", { type: "button", class: "primary", on: { click: () => this.#shell.newChat() } }, "Start a chat"),
         !none && !unknown && h("p", { class: "hint" }, "Ctrl or ⌘ with K jumps to one."),
       ),
     );
@@ -153,7 +154,12 @@ export class Conversation {
       iconButton("back", "Back to the chats", () => this.#shell.back(), { class: "back" }),
       h(
         "button",
-        { type: "button", class: "conversation-who", title: "Details", on: { click: () => this.#shell.toggle("details") } },
+        {
+          type: "button",
+          class: "conversation-who",
+          title: "Details",
+          on: { click: () => this.#shell.toggle("details") },
+        },
         avatar({ id: chat.peerId ?? chat.id, name: title, presence }),
         h(
           "span",
@@ -177,7 +183,9 @@ export class Conversation {
       return status === "offline" ? lastSeen(at, this.#client.now()) : status;
     }
     if (!chat.members || chat.memberCount > 6) return counted(chat.memberCount, "member");
-    const others = [...chat.members.keys()].filter((userId) => userId !== me.user_id).map((userId) => people.nameOf(userId));
+    const others = [...chat.members.keys()]
+      .filter((userId) => userId !== me.user_id)
+      .map((userId) => people.nameOf(userId));
     return others.length ? nameList([...others.sort((a, b) => a.localeCompare(b)), "you"], 7) : "Only you";
   }
 

@@ -1,16 +1,19 @@
 /** The right pane's details of a chat: who is in it and what one may do about it. */
 
 import { lastSeen } from "../lib/time.js";
-import { counted, explain } from "../lib/words.js";
+import { counted } from "../lib/words.js";
 import { avatar } from "./avatar.js";
-import { confirm, openDialog } from "./dialog.js";
+import { confirm } from "./dialog.js";
 import { Subscriptions, busy, coalesce, fill, h, icon, iconButton } from "./dom.js";
-import { PeoplePicker } from "./people-picker.js";
+import { Members } from "./members.js";
 
 const HOUR_MS = 3_600_000;
-const MUTES = { "For an hour": HOUR_MS, "For 8 hours": 8 * HOUR_MS, "For a week": 168 * HOUR_MS, "Until I turn it on again": 876_000 * HOUR_MS };
-const PAGE = 100;
-const RANKS = { owner: 0, admin: 1, member: 2 };
+const MUTES = {
+  "For an hour": HOUR_MS,
+  "For 8 hours": 8 * HOUR_MS,
+  "For a week": 168 * HOUR_MS,
+  "Until I turn it on again": 876_000 * HOUR_MS, // a century
+};
 
 export class Details {
   #client;
@@ -18,8 +21,7 @@ export class Details {
   #chat = null;
   #subscriptions = new Subscriptions();
   #isRenaming = false;
-  #unfolded = null; // the member whose actions show
-  #listed = null; // members of a chat that is too large to carry them: {items, cursor}
+  #members = null;
   #body = h("div", { class: "panel-body" });
 
   constructor({ client, shell }) {
@@ -47,8 +49,8 @@ export class Details {
   show(chat) {
     this.#chat = chat;
     this.#isRenaming = false;
-    this.#unfolded = null;
-    this.#listed = null;
+    const changed = () => chat === this.#chat && this.#refresh();
+    this.#members = chat && new Members({ client: this.#client, shell: this.#shell, chat, changed });
     this.#refresh();
   }
 
@@ -68,7 +70,7 @@ export class Details {
       this.#body,
       this.#head(chat),
       !chat.gone && this.#settings(chat),
-      chat.kind === "group" && !chat.gone && this.#members(chat),
+      chat.kind === "group" && !chat.gone && this.#members.draw(),
       chat.kind === "group" && !chat.gone && this.#leaving(chat),
     );
     if (focusKey) this.#body.querySelector(`[data-focus-key="${CSS.escape(focusKey)}"]`)?.focus();
@@ -93,7 +95,12 @@ export class Details {
               iconButton("pencil", "Rename the group", () => this.#rename(true), { data: { focusKey: "rename" } }),
           ),
       peer && h("p", { class: "hint" }, `@${peer.username}`),
-      presence && h("p", { class: "hint" }, presence.status === "offline" ? lastSeen(presence.lastSeen, this.#client.now()) : presence.status),
+      presence &&
+        h(
+          "p",
+          { class: "hint" },
+          presence.status === "offline" ? lastSeen(presence.lastSeen, this.#client.now()) : presence.status,
+        ),
       chat.kind === "group" && h("p", { class: "hint" }, counted(chat.memberCount, "member")),
     );
   }
@@ -106,9 +113,19 @@ export class Details {
   }
 
   #renameForm(chat) {
-    const input = h("input", { type: "text", value: chat.title, required: true, maxlength: "200", "aria-label": "Title" });
+    const input = h("input", {
+      type: "text",
+      value: chat.title,
+      required: true,
+      maxlength: "200",
+      "aria-label": "Title",
+    });
     const save = h("button", { type: "submit", class: "primary" }, "Save");
-    const cancel = h("button", { type: "button", class: "secondary", on: { click: () => this.#rename(false) } }, "Cancel");
+    const cancel = h(
+      "button",
+      { type: "button", class: "secondary", on: { click: () => this.#rename(false) } },
+      "Cancel",
+    );
     const submit = async (event) => {
       event.preventDefault();
       const change = () => this.#client.change(chat.id, { title: input.value.trim() });
@@ -138,10 +155,19 @@ export class Details {
 
   #muteSelect(chat) {
     const choices = Object.keys(MUTES).map((label) => h("option", {}, label));
-    const select = h("select", { "aria-label": "Mute this chat", data: { focusKey: "mute" } }, h("option", { value: "" }, "No"), choices);
+    const select = h(
+      "select",
+      { "aria-label": "Mute this chat", data: { focusKey: "mute" } },
+      h("option", { value: "" }, "No"),
+      choices,
+    );
     select.addEventListener("change", () => {
       const until = new Date(this.#client.now().getTime() + MUTES[select.value]).toISOString();
-      void busy(select, () => this.#client.mute(chat.id, until), (error) => this.#shell.tell(error));
+      void busy(
+        select,
+        () => this.#client.mute(chat.id, until),
+        (error) => this.#shell.tell(error),
+      );
     });
     return select;
   }
@@ -152,133 +178,17 @@ export class Details {
       const change = () => this.#client.change(chat.id, { open: box.checked });
       if (!(await busy(box, change, (error) => this.#shell.tell(error)))) box.checked = chat.open;
     });
-    return h("label", { class: "details-row" }, icon("users"), h("span", {}, "Open: anyone with the link may join"), box);
+    return h(
+      "label",
+      { class: "details-row" },
+      icon("users"),
+      h("span", {}, "Open: anyone with the link may join"),
+      box,
+    );
   }
 
   #copyLink(chat) {
     return this.#shell.copy(new URL(`/#join/${chat.id}`, location.href).href);
-  }
-
-  #members(chat) {
-    const items = chat.members ? [...chat.members.values()] : (this.#listed?.items ?? []);
-    if (!chat.members && !this.#listed) void this.#more(chat);
-    const { people } = this.#client;
-    const sorted = chat.members
-      ? items.sort((a, b) => RANKS[a.role] - RANKS[b.role] || people.nameOf(a.user_id).localeCompare(people.nameOf(b.user_id)))
-      : items;
-    const add = h(
-      "button",
-      { type: "button", class: "link-button", data: { focusKey: "add" }, on: { click: () => this.#add(chat) } },
-      icon("plus"),
-      "Add people",
-    );
-    const more = h("button", { type: "button", class: "secondary wide", data: { focusKey: "more" } }, "Show more");
-    more.addEventListener("click", () => busy(more, () => this.#more(chat), (error) => this.#shell.tell(error)));
-    return h(
-      "section",
-      {},
-      h("div", { class: "section-head" }, h("h4", {}, "Members"), chat.may("add") && add),
-      h("ul", { class: "members" }, sorted.map((member) => this.#member(chat, member))),
-      this.#listed?.cursor && more,
-    );
-  }
-
-  async #more(chat) {
-    const before = this.#listed ?? { items: [], cursor: null };
-    this.#listed = before;
-    const { items, next_cursor: cursor } = await this.#client.api.members(chat.id, before.cursor, PAGE);
-    if (chat !== this.#chat) return;
-    this.#listed = { items: [...before.items, ...items], cursor };
-    this.#refresh();
-  }
-
-  #member(chat, member) {
-    const { people, me } = this.#client;
-    const { user_id: userId, role } = member;
-    const name = people.nameOf(userId);
-    const isMe = userId === me.user_id;
-    const actions = isMe ? [] : this.#actions(chat, member, name);
-    const unfolded = this.#unfolded === userId;
-    const fold = () => {
-      this.#unfolded = unfolded ? null : userId;
-      this.#refresh();
-    };
-    return h(
-      "li",
-      { class: "member" },
-      h(
-        "div",
-        { class: "member-line" },
-        avatar({ id: userId, name, presence: isMe ? null : people.presenceOf(userId).status, small: true }),
-        h("span", { class: "person-name" }, name, isMe && h("span", { class: "hint" }, " (you)")),
-        role !== "member" && h("span", { class: "badge" }, role),
-        !isMe &&
-          iconButton("more", `Actions for ${name}`, fold, { "aria-expanded": String(unfolded), data: { focusKey: `fold ${userId}` } }),
-      ),
-      unfolded && h("div", { class: "member-actions" }, actions),
-    );
-  }
-
-  #actions(chat, { user_id: userId, role }, name) {
-    const client = this.#client;
-    const button = (label, work, danger = false) => {
-      const element = h("button", { type: "button", class: danger ? "secondary is-danger" : "secondary", data: { focusKey: label } }, label);
-      element.addEventListener("click", () =>
-        busy(element, () => this.#then(work()), (error) => this.#shell.tell(error)),
-      );
-      return element;
-    };
-    const setRole = (next) => () => client.setRole(chat.id, userId, next);
-    return [
-      button("Message", async () => this.#shell.openChat((await client.createDirect(userId)).id)),
-      chat.may("setRole") && role === "member" && button("Make admin", setRole("admin")),
-      chat.may("setRole") && role === "admin" && button("Make plain member", setRole("member")),
-      chat.may("setRole") && button("Hand over the group", () => this.#handOver(chat, userId, name)),
-      chat.may("remove", role) && button("Remove", () => this.#remove(chat, userId, name), true),
-    ];
-  }
-
-  async #then(work) {
-    if ((await work) === false) return; // the reader thought better of it
-    this.#unfolded = null;
-    this.#listed = null;
-    this.#refresh();
-  }
-
-  async #handOver(chat, userId, name) {
-    const text = `${name} becomes the owner of this group, and you stay as an admin.`;
-    if (!(await confirm({ title: "Hand over the group?", text, action: "Hand over" }))) return false;
-    return this.#client.setRole(chat.id, userId, "owner");
-  }
-
-  async #remove(chat, userId, name) {
-    const text = `${name} will no longer see what is written here.`;
-    if (!(await confirm({ title: `Remove ${name}?`, text, action: "Remove" }))) return false;
-    return this.#client.removeMember(chat.id, userId);
-  }
-
-  #add(chat) {
-    const problem = h("p", { class: "problem", role: "alert" });
-    const submit = h("button", { type: "button", class: "primary", disabled: true }, "Add");
-    const picker = new PeoplePicker({
-      client: this.#client,
-      many: true,
-      excluded: [...(chat.members?.keys() ?? [])],
-      onChange: () => {
-        submit.disabled = picker.chosen.size === 0;
-      },
-    });
-    submit.addEventListener("click", async () => {
-      const fail = (error) => {
-        problem.textContent = explain(error);
-      };
-      const work = () => this.#client.addMembers(chat.id, [...picker.chosen.keys()]);
-      if (!(await busy(submit, work, fail))) return;
-      dialog.close();
-      await this.#then(null);
-    });
-    const dialog = openDialog({ title: "Add people", content: [picker.element, problem, h("div", { class: "buttons" }, submit)] });
-    picker.focus();
   }
 
   #leaving(chat) {
@@ -291,7 +201,12 @@ export class Details {
       await this.#client.leave(chat.id);
       this.#shell.back();
     };
-    const button = h("button", { type: "button", class: "secondary is-danger wide", data: { focusKey: "leave" } }, icon("leave"), "Leave the group");
+    const button = h(
+      "button",
+      { type: "button", class: "secondary is-danger wide", data: { focusKey: "leave" } },
+      icon("leave"),
+      "Leave the group",
+    );
     button.addEventListener("click", () => busy(button, leave, (error) => this.#shell.tell(error)));
     return h("section", {}, button);
   }

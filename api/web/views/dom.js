@@ -6,8 +6,8 @@ const SVG = "http://www.w3.org/2000/svg";
 const AS_PROPERTY = new Set(["value", "checked", "disabled", "hidden", "htmlFor", "required", "open"]);
 
 /**
- * `h("button", {class: "primary", on: {click}}, "Send")`. Attributes with null, undefined or false are left out; `on` holds
- * listeners, `data` dataset entries. Children are nodes, strings, null, or arrays of them.
+ * `h("button", {class: "primary", on: {click}}, "Send")`. Attributes with null, undefined or false are left out; `on`
+ * holds listeners, `data` dataset entries. Children are nodes, strings, null, or arrays of them.
  */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
@@ -63,10 +63,18 @@ export function iconButton(name, label, click, props = {}) {
 
 /** A label over an input, and a place for what is wrong with it. */
 export function field(label, input, hint = null) {
-  return h("label", { class: "field" }, h("span", { class: "field-label" }, label), input, hint && h("small", {}, hint));
+  return h(
+    "label",
+    { class: "field" },
+    h("span", { class: "field-label" }, label),
+    input,
+    hint && h("small", {}, hint),
+  );
 }
 
-/** Run `action` once per frame however often it is asked for; in a hidden page, where frames stop, five times a second. */
+/**
+ * Run `action` once per frame however often it is asked for; in a hidden page, where frames stop, five times a second.
+ */
 export function coalesce(action) {
   let waiting = false;
   const run = () => {

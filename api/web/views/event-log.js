@@ -1,4 +1,6 @@
-/** The right pane's event log: the immutable events of the open chat, as they arrive, each with its envelope to look at. */
+/**
+ * The right pane's event log: the immutable events of the open chat, as they arrive, each with its envelope to look at.
+ */
 
 import { exactTime, fullMoment } from "../lib/time.js";
 import { counted } from "../lib/words.js";
@@ -123,9 +125,15 @@ export class EventLog {
         h("span", { class: "event-seq", title: "seq: the event's number in this chat" }, `#${seq}`),
         h("span", { class: "event-type", data: { family: event.type.split(".")[0] } }, event.type),
         h("time", { class: "event-time", datetime: event.at, title: fullMoment(at) }, exactTime(at)),
-        h("span", { class: "event-actor" }, actor, Number.isInteger(n) && h("span", { class: "event-n" }, `message ${n}`)),
+        h(
+          "span",
+          { class: "event-actor" },
+          actor,
+          Number.isInteger(n) && h("span", { class: "event-n" }, `message ${n}`),
+        ),
       ),
-      isOpen && h("pre", { class: "envelope", tabindex: "0", "aria-label": `Envelope of event ${seq}` }, highlight(envelope)),
+      isOpen &&
+        h("pre", { class: "envelope", tabindex: "0", "aria-label": `Envelope of event ${seq}` }, highlight(envelope)),
     );
   }
 }

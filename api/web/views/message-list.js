@@ -1,4 +1,7 @@
-/** The conversation's messages: a windowed list over a chat's rows, loading what comes into view, marking read what was seen. */
+/**
+ * The conversation's messages: a windowed list over a chat's rows, loading what comes into view, marking read what was
+ * seen.
+ */
 
 import { Rows } from "../lib/rows.js";
 import { counted } from "../lib/words.js";

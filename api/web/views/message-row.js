@@ -16,8 +16,8 @@ const STATES = {
 const HOPELESS = new Set(["too_large", "invalid", "no_such_chat"]); // another try would end the same way
 
 /**
- * `row` as Rows.at gives it; `scene`: `{isGroup, now, nameOf(id), quote(id), isUnfolded(key), mayWrite, act}` where `act` has
- * reply, retry, edit, discard, copy, unfold and jump.
+ * `row` as Rows.at gives it; `scene`: `{isGroup, now, nameOf(id), quote(id), isUnfolded(key), mayWrite, act}` where
+ * `act` has reply, retry, edit, discard, copy, unfold and jump.
  */
 export function describeRow(row, scene) {
   const day = row.day ? dayLabel(row.day, scene.now) : "";
@@ -82,14 +82,21 @@ function bubbleLine(row, scene, { name, quoted, unfolded }) {
   const line = h(
     "div",
     { class: `line ${mine ? "mine" : "theirs"}${row.first ? " first" : ""}${row.last ? " last" : ""}` },
-    scene.isGroup && !mine && (row.last ? avatar({ id: message.sender_id, name, small: true }) : h("span", { class: "no-avatar" })),
+    scene.isGroup &&
+      !mine &&
+      (row.last ? avatar({ id: message.sender_id, name, small: true }) : h("span", { class: "no-avatar" })),
     bubble,
     row.seq !== null &&
       scene.mayWrite &&
       !message.erased &&
       iconButton("reply", `Answer ${name}`, () => scene.act.reply(message), { class: "row-action", tabindex: "-1" }),
   );
-  return h("article", { class: "message", tabindex: "-1", data: { key: row.key } }, line, row.state === "refused" && refusal(row, scene));
+  return h(
+    "article",
+    { class: "message", tabindex: "-1", data: { key: row.key } },
+    line,
+    row.state === "refused" && refusal(row, scene),
+  );
 }
 
 function content(row, scene, unfolded) {
@@ -102,7 +109,11 @@ function content(row, scene, unfolded) {
   const fold = () => scene.act.unfold(row.key, !unfolded);
   return [
     text,
-    h("button", { type: "button", class: "link-button fold", on: { click: fold } }, unfolded ? "Show less" : "Show more"),
+    h(
+      "button",
+      { type: "button", class: "link-button fold", on: { click: fold } },
+      unfolded ? "Show less" : "Show more",
+    ),
   ];
 }
 
@@ -127,8 +138,7 @@ function quote(quoted, scene) {
 
 function refusal(row, scene) {
   const { act } = scene;
-  const button = (label, action) =>
-    h("button", { type: "button", class: "link-button", on: { click: action } }, label);
+  const button = (label, action) => h("button", { type: "button", class: "link-button", on: { click: action } }, label);
   return h(
     "div",
     { class: "refusal" },

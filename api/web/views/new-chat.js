@@ -27,7 +27,13 @@ export function newChat({ client, shell }) {
     shell.openChat(chat.id);
   };
   for (const [kind, label] of Object.entries(kinds)) {
-    const input = h("input", { type: "radio", name: "kind", value: kind, checked: kind === "person", on: { change: () => show(kind) } });
+    const input = h("input", {
+      type: "radio",
+      name: "kind",
+      value: kind,
+      checked: kind === "person",
+      on: { change: () => show(kind) },
+    });
     tabs.append(h("label", { class: "segment" }, input, h("span", {}, label)));
   }
   show("person");
@@ -54,7 +60,12 @@ export function newChat({ client, shell }) {
     const chatId = client.account.newId(); // one dialog makes one group, however often its button is pressed
     const title = h("input", { type: "text", required: true, maxlength: "200", autocomplete: "off" });
     const open = h("input", { type: "checkbox" });
-    const history = h("select", {}, h("option", { value: "since_join" }, "From when they join"), h("option", { value: "all" }, "Everything"));
+    const history = h(
+      "select",
+      {},
+      h("option", { value: "since_join" }, "From when they join"),
+      h("option", { value: "all" }, "Everything"),
+    );
     open.addEventListener("change", () => {
       history.value = open.checked ? "all" : "since_join";
     });
@@ -63,7 +74,13 @@ export function newChat({ client, shell }) {
     const submit = (event) => {
       event.preventDefault();
       const members = [...picker.chosen.keys()];
-      const body = { chat_id: chatId, title: title.value.trim(), member_ids: members, open: open.checked, history: history.value };
+      const body = {
+        chat_id: chatId,
+        title: title.value.trim(),
+        member_ids: members,
+        open: open.checked,
+        history: history.value,
+      };
       void busy(create, async () => arrive(await client.createGroup(body)), fail);
     };
     fill(
@@ -82,7 +99,12 @@ export function newChat({ client, shell }) {
   }
 
   function link() {
-    const address = h("input", { type: "text", required: true, autocomplete: "off", placeholder: "Link or id of the group" });
+    const address = h("input", {
+      type: "text",
+      required: true,
+      autocomplete: "off",
+      placeholder: "Link or id of the group",
+    });
     const join = h("button", { type: "submit", class: "primary" }, "Join");
     const submit = (event) => {
       event.preventDefault();
@@ -90,7 +112,10 @@ export function newChat({ client, shell }) {
       if (chatId) void busy(join, async () => arrive(await client.join(chatId)), fail);
       else problem.textContent = "There is no group's id in this.";
     };
-    fill(body, h("form", { on: { submit } }, field("Link of an open group", address), h("div", { class: "buttons" }, join)));
+    fill(
+      body,
+      h("form", { on: { submit } }, field("Link of an open group", address), h("div", { class: "buttons" }, join)),
+    );
     address.focus();
   }
 }

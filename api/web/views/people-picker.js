@@ -28,7 +28,13 @@ export class PeoplePicker {
     this.#excluded = new Set([client.me.user_id, ...excluded]);
     this.#onChange = onChange;
     const listId = `people-${client.account.newId()}`;
-    this.#list = h("div", { class: "picker-list", role: "listbox", id: listId, "aria-label": "People", "aria-multiselectable": String(many) });
+    this.#list = h("div", {
+      class: "picker-list",
+      role: "listbox",
+      id: listId,
+      "aria-label": "People",
+      "aria-multiselectable": String(many),
+    });
     this.#input = h("input", {
       type: "search",
       role: "combobox",
@@ -40,7 +46,13 @@ export class PeoplePicker {
       autocomplete: "off",
       on: { input: () => this.#searched(), keydown: (event) => this.#key(event) },
     });
-    this.element = h("div", { class: "picker" }, h("div", { class: "search" }, icon("search"), this.#input), this.#chips, this.#list);
+    this.element = h(
+      "div",
+      { class: "picker" },
+      h("div", { class: "search" }, icon("search"), this.#input),
+      this.#chips,
+      this.#list,
+    );
     this.#offer(this.#acquaintances());
   }
 
@@ -101,7 +113,12 @@ export class PeoplePicker {
     else this.#input.removeAttribute("aria-activedescendant");
     const chip = (user) => {
       const name = user.display_name || user.username;
-      return h("span", { class: "chip" }, name, iconButton("close", `Do not choose ${name}`, () => this.#choose(user)));
+      return h(
+        "span",
+        { class: "chip" },
+        name,
+        iconButton("close", `Do not choose ${name}`, () => this.#choose(user)),
+      );
     };
     fill(this.#chips, [...this.chosen.values()].map(chip));
     this.#list.children[this.#active]?.scrollIntoView({ block: "nearest" });

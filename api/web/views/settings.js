@@ -1,7 +1,7 @@
 /** The settings dialog: oneself, the theme, the password, the places where one is signed in, and the ways out. */
 
 import { fullMoment, lastSeen } from "../lib/time.js";
-import { counted, explain } from "../lib/words.js";
+import { counted, deviceName, explain } from "../lib/words.js";
 import { avatar } from "./avatar.js";
 import { confirm, openDialog } from "./dialog.js";
 import { busy, field, fill, h } from "./dom.js";
@@ -51,7 +51,12 @@ export function openSettings({ client, shell }) {
     };
     return section(
       "You",
-      h("div", { class: "settings-me" }, avatar({ id, name: name || username }), h("span", {}, h("b", {}, `@${username}`))),
+      h(
+        "div",
+        { class: "settings-me" },
+        avatar({ id, name: name || username }),
+        h("span", {}, h("b", {}, `@${username}`)),
+      ),
       form("Save", field("Display name", input), save, "Saved."),
     );
   }
@@ -77,12 +82,15 @@ export function openSettings({ client, shell }) {
       }
     };
     const session = (item) => {
-      const name = item.client?.name ?? item.name ?? item.user_agent ?? "A device";
-      const seen = item.last_used_at ?? item.last_seen_at ?? item.created_at;
-      const isThis = Boolean(item.current);
+      const name = deviceName(item.client);
+      const used = new Date(item.last_used_at);
       const end = h("button", { type: "button", class: "link-button" }, "End");
       end.addEventListener("click", async () => {
-        const ended = await busy(end, () => client.api.endSession(item.session_id), (error) => shell.tell(error));
+        const ended = await busy(
+          end,
+          () => client.api.endSession(item.session_id),
+          (error) => shell.tell(error),
+        );
         if (ended) await load();
       });
       return h(
@@ -92,9 +100,13 @@ export function openSettings({ client, shell }) {
           "span",
           {},
           name,
-          h("small", { class: "hint", title: fullMoment(new Date(seen)) }, isThis ? "this one" : lastSeen(new Date(seen), client.now())),
+          h(
+            "small",
+            { class: "hint", title: fullMoment(used) },
+            item.current ? "this one" : lastSeen(used, client.now()),
+          ),
         ),
-        !isThis && end,
+        !item.current && end,
       );
     };
     void load();
@@ -103,7 +115,13 @@ export function openSettings({ client, shell }) {
 
   function password() {
     const old = h("input", { type: "password", required: true, autocomplete: "current-password" });
-    const fresh = h("input", { type: "password", required: true, minlength: "8", maxlength: "256", autocomplete: "new-password" });
+    const fresh = h("input", {
+      type: "password",
+      required: true,
+      minlength: "8",
+      maxlength: "256",
+      autocomplete: "new-password",
+    });
     const change = () => client.api.changePassword(old.value, fresh.value);
     const fields = [whose(), field("Old password", old), field("New password", fresh, "At least 8 characters")];
     return section("Password", form("Change the password", fields, change, "Changed."));
@@ -111,7 +129,13 @@ export function openSettings({ client, shell }) {
 
   /** Tells password managers which account a password is for. */
   function whose() {
-    return h("input", { type: "text", autocomplete: "username", value: client.me.username, hidden: true, "aria-hidden": "true" });
+    return h("input", {
+      type: "text",
+      autocomplete: "username",
+      value: client.me.username,
+      hidden: true,
+      "aria-hidden": "true",
+    });
   }
 
   function leaving() {
@@ -119,12 +143,17 @@ export function openSettings({ client, shell }) {
     out.addEventListener("click", () => busy(out, signOut, (error) => shell.tell(error)));
     const proof = h("input", { type: "password", required: true, autocomplete: "current-password" });
     const erase = async () => {
-      const text = "You leave every chat, and everything that you wrote becomes unreadable, for everybody and for ever.";
+      const text =
+        "You leave every chat, and everything that you wrote becomes unreadable, for everybody and for ever.";
       if (!(await confirm({ title: "Delete your account?", text, action: "Delete it" }))) return;
       await account.erase(proof.value);
     };
     const deletion = form("Delete the account", [whose(), field("Password", proof)], erase, "", true);
-    return section("Leave", h("div", { class: "buttons start" }, out), h("details", {}, h("summary", {}, "Delete the account"), deletion));
+    return section(
+      "Leave",
+      h("div", { class: "buttons start" }, out),
+      h("details", {}, h("summary", {}, "Delete the account"), deletion),
+    );
   }
 
   async function signOut() {

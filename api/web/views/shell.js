@@ -10,7 +10,7 @@ import { confirm } from "./dialog.js";
 import { Subscriptions, h } from "./dom.js";
 import { Toasts } from "./toast.js";
 
-// What nobody needs at first is fetched later; `prefetch` has it here before the network can fail.
+// What nobody needs at first is fetched a little later, before the network can fail.
 const LATER = {
   log: async () => (await import("./event-log.js")).EventLog,
   details: async () => (await import("./details.js")).Details,
@@ -67,7 +67,7 @@ export class Shell {
     this.#title();
     this.#layOut();
     this.#navigate();
-    setTimeout(() => Object.values(LATER).map((fetchPart) => fetchPart().catch(() => {})), PREFETCH_MS); // else on demand
+    setTimeout(prefetch, PREFETCH_MS);
   }
 
   destroy() {
@@ -240,6 +240,11 @@ export class Shell {
     const where = chat.kind === "group" && chat.id !== this.#chatId ? ` in ${store.titleOf(chat)}` : "";
     this.#announcer.say(`${people.nameOf(message.sender_id)}${where}: ${snippet(message, 120)}`);
   }
+}
+
+/** A part that cannot be had now is asked for again when it is used, and says so then. */
+function prefetch() {
+  for (const fetchPart of Object.values(LATER)) fetchPart().catch(() => {});
 }
 
 /** Where focus in a text field brings up a keyboard, nobody's field is focused for them. */

@@ -42,7 +42,11 @@ export class SignIn {
       const name = username.value.trim().toLowerCase();
       if (!isNew) return this.#account.login(name, password.value);
       const display = displayName.value.trim();
-      return this.#account.register({ username: name, password: password.value, ...(display && { display_name: display }) });
+      return this.#account.register({
+        username: name,
+        password: password.value,
+        ...(display && { display_name: display }),
+      });
     };
     const submit = (event) => {
       event.preventDefault();
@@ -57,7 +61,12 @@ export class SignIn {
     };
     fill(
       this.#card,
-      h("h1", { class: "brand brand-large" }, h("img", { src: "/web/icon.svg", alt: "", width: "40", height: "40" }), "Tidings"),
+      h(
+        "h1",
+        { class: "brand brand-large" },
+        h("img", { src: "/web/icon.svg", alt: "", width: "40", height: "40" }),
+        "Tidings",
+      ),
       notice && h("p", { class: "notice", role: "status" }, notice),
       h(
         "form",
@@ -72,7 +81,11 @@ export class SignIn {
         "p",
         { class: "sign-in-other" },
         isNew ? "Been here before? " : "New here? ",
-        h("button", { type: "button", class: "link-button", on: { click: other } }, isNew ? "Log in" : "Create an account"),
+        h(
+          "button",
+          { type: "button", class: "link-button", on: { click: other } },
+          isNew ? "Log in" : "Create an account",
+        ),
       ),
     );
     this.focus();

@@ -1,4 +1,7 @@
-/** Light, dark or as the system. The choice is this device's, so it lives outside the account; boot.js applies it before paint. */
+/**
+ * Light, dark or as the system. The choice is this device's, so it lives outside the account; boot.js applies it before
+ * paint.
+ */
 
 const KEY = "tidings:theme";
 

@@ -1,6 +1,7 @@
 /**
- * A scrolling list that holds only the rows near the viewport. Rows stand in normal flow inside a window that is moved to its
- * place, so they measure themselves; what was measured corrects the guess without moving what the reader looks at.
+ * A scrolling list that holds only the rows near the viewport. Rows stand in normal flow inside a window that is moved
+ * to its place, so they measure themselves; what was measured corrects the guess without moving what the reader looks
+ * at.
  */
 
 import { Heights } from "../lib/heights.js";
@@ -25,9 +26,9 @@ export class VirtualList {
   #resize;
 
   /**
-   * `describe(index)` → `{key, sign, build(), note?, annotate?(element)}`: an element is built anew when `sign` changes, and only
-   * annotated when `note` does. `onView({first, last, lastWhole, byReader})` tells the rows within the viewport after every
-   * change; `lastWhole` is the last one whose end is in it.
+   * `describe(index)` → `{key, sign, build(), note?, annotate?(element)}`: an element is built anew when `sign`
+   * changes, and only annotated when `note` does. `onView({first, last, lastWhole, byReader})` tells the rows within
+   * the viewport after every change; `lastWhole` is the last one whose end is in it.
    */
   constructor({ estimate, describe, onView, ...props }) {
     this.#heights = new Heights(estimate);
