@@ -36,7 +36,7 @@ def _page(document: Json, problems: Mapping[str, Row]) -> Iterator[str]:
     title = escape(f"{info['title']} {info['version']}")
     yield f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield '<link rel="stylesheet" href="/docs/style.css"></head><body>'
+    yield '<link rel="icon" href="/web/icon.svg"><link rel="stylesheet" href="/docs/style.css"></head><body>'
     yield f"<h1>{title}</h1>"
     for paragraph in info.get("description", "").split("\n\n"):
         yield f"<p>{_marked(paragraph)}</p>"
@@ -62,10 +62,10 @@ def _page(document: Json, problems: Mapping[str, Row]) -> Iterator[str]:
 
 
 def _operation(method: str, path: str, operation: Json) -> Iterator[str]:
-    text = operation.get("description", "")
+    first, _, rest = operation.get("description", "").partition("\n")
     yield f'<details><summary><code><span class="method">{method.upper()}</span> {escape(path)}</code> '
-    yield f'<span class="note">{_marked(text.splitlines()[0] if text else "")}</span></summary>'
-    yield f"<p>{_marked(text)}</p>"
+    yield f'<span class="note">{_marked(first)}</span></summary>'
+    yield f"<p>{_marked(rest)}</p>" if rest.strip() else ""
     yield "" if operation.get("security") else '<p class="note">Needs no token.</p>'
     if parameters := operation.get("parameters"):
         yield "<table><tr><th>parameter<th>in<th>type<th>"
