@@ -27,8 +27,9 @@ from benchmarks.kit.workers import ClientFailed, in_client
 from tests.support.server import Server, ServerFailed
 
 _BOTTLENECK = 0.9
-_COLUMNS = ["messages/s", "acked/s", "delivered/s", "CPU µs", "user", "system", "loop", "server", "client", "others"]
-_COLUMNS += ["ack p50 / p99 / p99.9 ms", "delivery p50 / p99 / p99.9 ms", "unfinished"]
+_COSTS = ["messages/s", "acked/s", "delivered/s", "CPU µs", "user", "system", "loop", "server", "client", "others"]
+_TIMES = ["messages/s", *(f"{what} {part}" for what in ("ack", "delivery") for part in ("p50", "p99", "p99.9"))]
+_TIMES += ["unfinished"]
 
 
 @contextmanager
@@ -68,30 +69,33 @@ def hold(folder: Path, sockets: int, core: int | None, cores: set[int] | None, b
         return in_client(HoldSockets(server.ws_url, server.pid, people), cores, bar)
 
 
-def _row(name: str, step: Step) -> list[str]:
+def _costs(name: str, step: Step) -> list[str]:
     return [
         name,
         f"{step.acked:,.0f}",
         f"{step.delivered:,.0f}",
         *(f"{us:.1f}" for us in (step.cpu_us, step.user_us, step.system_us, step.loop_us)),
         *(f"{busy:.0%}" for busy in (step.server_busy, step.client_busy, step.others_busy)),
-        str(step.ack),
-        str(step.delivery),
-        f"{step.unfinished:,}",
     ]
 
 
+def _times(name: str, step: Step) -> list[str]:
+    figures = [each for kind in (step.ack, step.delivery) for each in (kind.p50, kind.p99, kind.p999)]
+    return [name, *(f"{ms:.1f}" for ms in figures), f"{step.unfinished:,}"]
+
+
 def _load_report(loaded: Loaded, title: str) -> Iterator[Table | str]:
-    rows = [_row(f"{step.offered:,.0f}", step) for step in loaded.steps]
+    steps = [(f"{step.offered:,.0f}", step) for step in loaded.steps]
     if loaded.half is not None:
-        rows.append(_row(f"half: {loaded.half.offered:,.0f}", loaded.half))
-    yield table(title, _COLUMNS, rows)
+        steps.append((f"half: {loaded.half.offered:,.0f}", loaded.half))
+    yield table(f"{title}\nServer CPU µs per message; cores busy", _COSTS, [_costs(*step) for step in steps])
+    yield table("ms from the intended send to the ack and to the recipient", _TIMES, [_times(*step) for step in steps])
     if loaded.saturation is not None:
         yield f"Saturated at {loaded.saturation:,.0f} messages/s delivered."
     check = loaded.check
     verdict = "nothing lost, doubled or out of order" if not check.faults else "FAULTS: " + "; ".join(check.faults[:5])
     yield f"Loss check: {check.acked:,} acked, {check.read:,} read back over HTTP; {verdict}."
-    if any(step.client_busy > _BOTTLENECK for step in (*loaded.steps, *filter(None, [loaded.half]))):
+    if any(step.client_busy > _BOTTLENECK for _, step in steps):
         yield "The client's core was over 90 % busy in a step: that step says more about the client."
 
 
