@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from time import gmtime, strftime
-from typing import Any, assert_never, cast
+from typing import assert_never, cast
 
 import msgspec
 from msgspec import UNSET
@@ -50,8 +50,6 @@ from projections.ports import Entry
 MAX_MEMBERS_SHOWN = 50
 """Up to this size a chat object lists its members."""
 
-Plain = dict[str, Any]
-
 
 @lru_cache(maxsize=4096)
 def _second(unix_s: int) -> str:
@@ -93,12 +91,6 @@ def chat_shape(
     )
 
 
-def chat_object(chat: Chat, user_id: str, muted_until: str | None = None) -> Plain:
-    """A chat, loaded with its members, as its member `user_id` sees it. KeyError for anybody else."""
-    members = chat.members
-    return plain(chat_shape(chat, members[user_id], muted_until, len(members), members.values()))
-
-
 def data_shape(data: EventData, text: str | None) -> DataShape:
     """What clients see of an event's data; `text` is an opened message's, None where it was erased."""
     match data:
@@ -135,11 +127,6 @@ def entry_shape(entry: Entry, data: EventData, text: str | None) -> EntryShape:
     return EntryShape(entry.chat_id, entry.seq, entry.n if entry.type == "message.sent" else None, event)
 
 
-def event_object(entry: Entry, text: str | None = None) -> Plain:
-    """An item of the events list: the `event` frame without its `type`. `text` as in `data_shape`."""
-    return plain(entry_shape(entry, data_of(entry), text))
-
-
 def message_shape(entry: Entry, text: str | None, status: Status | None) -> MessageShape:
     """A message; `text` None where it was erased. The entry must be a `message.sent`."""
     data = data_of(entry)
@@ -159,29 +146,3 @@ def message_shape(entry: Entry, text: str | None, status: Status | None) -> Mess
         reply_to_message=UNSET if data.reply_to_message is None else data.reply_to_message,
         erased=UNSET if text is not None else True,
     )
-
-
-def message_object(entry: Entry, text: str | None, status: Status | None) -> Plain:
-    """`message_shape` as a plain dict."""
-    return plain(message_shape(entry, text, status))
-
-
-def message_status(chat: Chat, entry: Entry, reader_id: str) -> Status | None:
-    """What the marks of the others say about a message, told to its author alone."""
-    if entry.actor_id != reader_id:
-        return None
-    delivered, read = chat.others_marks(reader_id)
-    return status_of(entry.seq, delivered, read)
-
-
-def status_of(seq: int, others_delivered: int, others_read: int) -> Status:
-    """The status of one's own message, from what all others have reached."""
-    if seq <= others_read:
-        return "READ"
-    return "DELIVERED" if seq <= others_delivered else "SENT"
-
-
-def plain(shape: msgspec.Struct) -> Plain:
-    """A shape as dicts and lists, absent fields left out."""
-    built: Plain = msgspec.to_builtins(shape)
-    return built

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from typing import Protocol
 
 from events.ids import direct_chat_id
-from projections.ports import ChatViews
 
 AT_ONCE = 20
+
+
+class Memberships(Protocol):
+    async def chats_of(self, user_id: str) -> list[str]:
+        """Ids of the chats that the user is in now, in no order. Raises Unavailable."""
 
 
 class Acquaintance:
     """Answers from `locally` where it can: the chats of a user who is connected here, else None."""
 
     def __init__(
-        self, views: ChatViews, locally: Callable[[str], Collection[str] | None] = lambda user_id: None
+        self, views: Memberships, locally: Callable[[str], Collection[str] | None] = lambda user_id: None
     ) -> None:
         self._views = views
         self.locally = locally

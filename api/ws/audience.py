@@ -20,6 +20,7 @@ from commands.chat import MAX_BROADCAST_RECEIPTS, Chat, Member, evolve
 from events.ids import unix_us
 from events.types import ChatCreated, EventData, MemberAdded, MemberJoined, MemberLeft, MemberRemoved
 from projections.ports import Entry, Moved
+from projections.receipts import shown
 
 log = logging.getLogger(__name__)
 
@@ -101,12 +102,20 @@ class Audience:
         read = max(member.read_seq, row.read_seq)
         if (delivered, read) != (member.delivered_seq, member.read_seq):
             state.members[row.user_id] = msgspec.structs.replace(member, delivered_seq=delivered, read_seq=read)
-        if len(state.members) <= MAX_BROADCAST_RECEIPTS and self.here:
-            frame = encode(Receipt(self.chat_id, row.user_id, delivered, read))
-            for user, visible_from in self.here.items():
-                if delivered >= visible_from:
-                    for session in user.sessions:
-                        session.link.send(frame)
+        if len(state.members) <= MAX_BROADCAST_RECEIPTS:
+            self._tell_marks(row.user_id, delivered, read)
+
+    def _tell_marks(self, user_id: str, delivered: int, read: int) -> None:
+        """To each as far as they may see: a mark below that reads as none."""
+        everything = encode(Receipt(self.chat_id, user_id, delivered, read))
+        for user, visible_from in self.here.items():
+            if delivered < visible_from:
+                continue
+            frame = everything
+            if read < visible_from:
+                frame = encode(Receipt(self.chat_id, user_id, delivered, shown(read, visible_from)))
+            for session in user.sessions:
+                session.link.send(frame)
 
     def _advance(self, entry: Entry, data: EventData) -> None:
         self.cursor = entry.seq

@@ -14,9 +14,11 @@ from api.ws.frames import ChatState, Connect, Connected, Gone, Limited, ServerFr
 from api.ws.limits import BAD_TOKEN, OUR_ERROR
 from api.ws.local import User
 from api.ws.replay import MAX_EVENTS, MAX_PER_CHAT
+from commands.chat import Member
 from commands.errors import BadToken, Unavailable
 from events.ids import unix_us
 from projections.ports import Summary
+from projections.receipts import shown
 
 if TYPE_CHECKING:
     from api.ws.session import Session
@@ -87,17 +89,22 @@ def chat_states(user: User, found: Mapping[str, Summary], limit: int) -> tuple[d
     for chat_id, audience in user.chats.items():
         head, state, summary = audience.cursor, audience.chat, found.get(chat_id)
         if state is not None and user.user_id in state.members:
-            delivered, read = state.others_marks(user.user_id)
-            own_read = state.members[user.user_id].read_seq
-            rows.append((state.at_us, chat_id, ChatState(head, own_read, delivered, read)))
+            own = state.members[user.user_id]
+            marks = state.others_marks(user.user_id)
+            rows.append((state.at_us, chat_id, _state(head, own, marks)))
         elif summary is not None:
-            own_read, delivered, read = summary.own.read_seq, summary.others_delivered, summary.others_read
-            rows.append((summary.chat.at_us, chat_id, ChatState(head, own_read, delivered, read)))
+            marks = (summary.others_delivered, summary.others_read)
+            rows.append((summary.chat.at_us, chat_id, _state(head, summary.own, marks)))
         else:  # the views no longer have the user there: the leaving is on its way
             rows.append((0, chat_id, ChatState(head, head, 0, 0)))
     more = len(rows) > limit
     shown = nlargest(limit, rows, key=lambda row: row[:2]) if more else rows
     return {chat_id: state for _, chat_id, state in shown}, more
+
+
+def _state(head: int, own: Member, others: tuple[int, int]) -> ChatState:
+    delivered, read = others
+    return ChatState(head, own.read_seq, shown(delivered, own.visible_from), shown(read, own.visible_from))
 
 
 @dataclass(slots=True)

@@ -15,14 +15,14 @@ from api.ws.audience import Audience
 from api.ws.counters import Counters
 from api.ws.frames import Rejected, TypingFrame, encode
 from api.ws.limits import OUR_ERROR
-from api.ws.local import LocalSession, Mutes, Shared, User
+from api.ws.local import LocalSession, Mutes, Shared, User, Views
 from api.ws.localchat import UNKNOWN, LocalChat
 from api.ws.subscriptions import Subscriptions
 from commands.chat import Chat
 from commands.sealing import Sealer
 from commands.timers import Timers
 from events.log import Position
-from projections.ports import ChatViews, Entry, Membership, Moved, Refused, Summary
+from projections.ports import Entry, Membership, Moved, Refused, Summary
 from streams.ports import Fanout
 from streams.progress import FoldProgress
 
@@ -38,7 +38,7 @@ class Hub:
 
     def __init__(
         self,
-        views: ChatViews,
+        views: Views,
         fanout: Fanout,
         sealer: Sealer,
         progress: FoldProgress,

@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from api.ws.counters import Counters
+from commands.chat import Chat
 from commands.sealing import Sealer
 from commands.timers import Timers
-from projections.ports import ChatViews
+from projections.ports import FirstUse, Page, Summary
 
 if TYPE_CHECKING:
     from api.ws.audience import Audience
@@ -21,6 +22,20 @@ Mutes = Callable[[str, Collection[str]], Awaitable[Mapping[str, datetime]]]
 """(user id, chat ids) → when the mute ends, for those that the user has muted. Raises Unavailable."""
 
 READS_AT_ONCE = 32
+
+
+class Views(Protocol):
+    """The part of ChatViews that a gateway reads."""
+
+    async def chat(self, chat_id: str) -> Chat | None: ...
+
+    async def chats_of(self, user_id: str) -> list[str]: ...
+
+    async def summaries(self, user_id: str, chat_ids: Collection[str]) -> list[Summary]: ...
+
+    async def entries_after(self, chat_id: str, seq: int, limit: int) -> Page: ...
+
+    async def first_use(self, chat_id: str, message_id: str) -> FirstUse | None: ...
 
 
 class Link(Protocol):
@@ -76,7 +91,7 @@ class User:
 class Shared:
     """What all chats of a gateway share."""
 
-    views: ChatViews
+    views: Views
     sealer: Sealer
     timers: Timers
     mutes: Mutes
