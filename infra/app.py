@@ -162,7 +162,7 @@ async def running(
             limits=limits,
             health=Health({"log": log.ping, "views": views.ping, "accounts": accounts.ping}),
             version=version("tidings"),
-            features=("chats", "presence", "receipts"),
+            features=("chats", "presence", "receipts", *(("demo",) if demo else ())),
             public_limits={"text_bytes": MAX_TEXT_BYTES, "group_members": MAX_MEMBERS},
             cors_origins=settings.cors_origins,
             demo=DemoCodes(now) if demo else None,

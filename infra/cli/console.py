@@ -8,12 +8,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 def answers() -> Console:
     """Stdout: what the command was asked for."""
-    return Console(highlight=False)
+    return Console(highlight=False, soft_wrap=True)
 
 
 def remarks() -> Console:
     """Stderr: everything else."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def progress() -> Progress:
