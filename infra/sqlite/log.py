@@ -40,12 +40,15 @@ CREATE TABLE IF NOT EXISTS records (
 _INSERT = "INSERT INTO records VALUES (?, ?, ?, ?)"
 MAX_COMMIT = 1_000
 """Records per transaction: more wait for the next one."""
-LINGER_S = 0.005
-"""A commit costs some 300 µs whatever it holds. Under load it waits this long for more records …"""
+LINGER_S = 0.010
+"""A commit and the batch that follows from it cost some 400 µs whatever they hold. Under load records wait for
+company, at most so long …"""
 LINGER_RECORDS = 4
-"""… if so many are expected meanwhile …"""
+"""… if so many are expected to come meanwhile …"""
+COMPANY = 32
+"""… and no longer than it takes so many to come …"""
 ENOUGH = 256
-"""… and no longer once so many are there."""
+"""… or than it took so many."""
 LOOK_EVERY = 64
 """Commits between two looks at the size of the write-ahead log."""
 TAIL_RECORDS = 4_096
@@ -138,7 +141,7 @@ class SqliteLog:
     def _schedule(self) -> None:
         """Commit at once, or a little later where that lets many records share what a commit costs."""
         if self._rate * LINGER_S >= LINGER_RECORDS and len(self._queue) < ENOUGH:
-            self._timer = self._loop.call_later(LINGER_S, self._commit)
+            self._timer = self._loop.call_later(min(LINGER_S, COMPANY / self._rate), self._commit)
         else:
             self._timer = self._loop.call_soon(self._commit)
 
