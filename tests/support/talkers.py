@@ -96,6 +96,11 @@ class Talker:
         self.quiet = False
         """Say nothing new, but stay."""
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """For HTTP calls as this user."""
+        return {"Authorization": f"Bearer {self._token}"}
+
     async def live(self) -> None:
         """Connect, talk, and do so again whenever the line breaks; until cancelled."""
         while True:

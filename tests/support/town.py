@@ -206,7 +206,7 @@ async def read_back(town: Town, http: httpx.AsyncClient) -> dict[str, list[Event
                 assert message_id not in talker.books.rejected, f"{message_id} is shown and was rejected"
                 continue
             path = f"/v1/chats/{chat_id}/messages/{message_id}"
-            answer = await http.get(path, headers=town.readers[chat_id].headers)
+            answer = await http.get(path, headers=talker.headers)
             assert answer.status_code == 409, f"{talker.name}'s {message_id}: {answer.status_code} {answer.text}"
             assert answer.json()["code"] in REFUSED
             assert talker.books.rejected.get(message_id, answer.json()["code"]) == answer.json()["code"]
