@@ -110,9 +110,9 @@ async def create_group(body: NewGroup, caller: Caller, services: Svc, chats: Cha
     first = tuple(dict.fromkeys((creator_id, *body.member_ids)))
     if len(first) > MAX_MEMBERS:
         raise GroupFull(f"a group has at most {MAX_MEMBERS} members")
+    existing = await chats.views.chat(chat_id) if body.chat_id else None
     # Whoever was erased since the first call does not spoil its repeat.
-    repeated = body.chat_id and await chats.views.summaries(creator_id, [chat_id])
-    if not repeated:
+    if existing is None or not existing.exists:
         await check_known(services, first)
     command = CreateGroup(creator_id, body.title, first, body.open, body.history)
     return await _created(services, chats, creator_id, chat_id, await chats.commands.carry_out(command, chat_id))
