@@ -30,6 +30,7 @@ from infra.layout import accounts_file, log_file, views_file
 from infra.master_key import MasterKey, derive
 from infra.memory.fanout import MemoryFanout
 from infra.memory.presence import MemoryPresence
+from infra.metrics import ServerMetrics
 from infra.passwords import Argon2Passwords
 from infra.secrets import load_secrets
 from infra.settings import Settings
@@ -168,6 +169,7 @@ async def running(
             demo=DemoCodes(now) if demo else None,
             chats=chats,
         )
+        services.metrics.register(ServerMetrics(hub.shared.counters, log.ends, progress))
         await gateway.start()
         stack.push_async_callback(gateway.stop)
         background = [

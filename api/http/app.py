@@ -21,6 +21,7 @@ from api.http.openapi import document
 from api.http.routing import make_router
 from api.http.static import Asset, read_assets
 from api.services import Services
+from api.ws import asyncapi
 
 WEB = Path(__file__).parents[1] / "web"
 ROUTERS = (auth.router, me.router, users.router, info.router, static.router)
@@ -83,6 +84,12 @@ def _documents(app: FastAPI) -> APIRouter:
         if "openapi.json" not in made:
             made["openapi.json"] = Asset.of(json.dumps(app.openapi(), ensure_ascii=False).encode(), ".json")
         return made["openapi.json"].answer(request)
+
+    @router.get("/asyncapi.json", include_in_schema=False)
+    async def asyncapi_json(request: Request) -> Response:
+        if "asyncapi.json" not in made:
+            made["asyncapi.json"] = Asset.of(json.dumps(asyncapi.document(), ensure_ascii=False).encode(), ".json")
+        return made["asyncapi.json"].answer(request)
 
     @router.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> Response:

@@ -224,8 +224,12 @@ class SqliteLog:
                     future.set_result(None)
             self._waiters[partition] = still
 
-    async def end(self) -> dict[int, int]:
+    def ends(self) -> dict[int, int]:
+        """As `end`, at once."""
         return dict(enumerate(self._durable))
+
+    async def end(self) -> dict[int, int]:
+        return self.ends()
 
     async def read(self, partition: int, offset: int, limit: int) -> Sequence[Record]:
         hot = self._tails[partition].read(offset, limit)
