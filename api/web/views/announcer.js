@@ -3,10 +3,12 @@
 import { h } from "./dom.js";
 
 const GATHER_MS = 500;
+const STAY_MS = 5_000; // then it is gone from the page: what was said may be erased
 
 export class Announcer {
   #lines = [];
   #timer = null;
+  #silence = null;
 
   constructor() {
     this.element = h("div", { class: "visually-hidden", role: "status", "aria-live": "polite" });
@@ -19,6 +21,8 @@ export class Announcer {
       const lines = this.#lines.splice(0);
       const more = lines.length > 3 ? `${lines.length} new messages. ` : "";
       this.element.textContent = more + lines.slice(-3).join(". ");
+      clearTimeout(this.#silence);
+      this.#silence = setTimeout(() => (this.element.textContent = ""), STAY_MS);
     }, GATHER_MS);
   }
 }

@@ -83,6 +83,7 @@ export class ChatList {
   /** Mark which chat is open. */
   select(chatId) {
     this.#openChatId = chatId;
+    if (chatId) this.#search.value = ""; // found
     this.refresh();
   }
 
@@ -211,6 +212,7 @@ export class ChatList {
   }
 
   #showPeople(needle, shown) {
+    if (!needle) this.#found = [];
     const known = new Set(shown.map((chat) => chat.peerId));
     const people = this.#found.filter(({ user_id: userId }) => !known.has(userId));
     const isAsking = needle && this.#asked !== needle;
@@ -233,7 +235,6 @@ export class ChatList {
   async #start({ user_id: userId }) {
     try {
       const chat = await this.#client.createDirect(userId);
-      this.#clearSearch();
       this.#shell.openChat(chat.id);
     } catch (error) {
       this.#shell.tell(error);
@@ -242,7 +243,6 @@ export class ChatList {
 
   #clearSearch() {
     this.#search.value = "";
-    this.#found = [];
     this.refresh();
   }
 

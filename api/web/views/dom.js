@@ -73,11 +73,16 @@ export function field(label, input, hint = null) {
 }
 
 /**
- * Run `action` once per frame however often it is asked for; in a hidden page, where frames stop, five times a second.
+ * Run `action` once per frame however often it is asked for; in a hidden page, where frames stop, five times a second. Not
+ * between a press and its release: an element that is replaced then gets no click.
  */
 export function coalesce(action) {
   let waiting = false;
   const run = () => {
+    if (isPressed) {
+      afterRelease.push(run);
+      return;
+    }
     waiting = false;
     action();
   };
@@ -88,6 +93,19 @@ export function coalesce(action) {
     else requestAnimationFrame(run);
   };
 }
+
+let isPressed = false;
+const afterRelease = [];
+
+function released() {
+  isPressed = false;
+  setTimeout(() => {
+    for (const run of afterRelease.splice(0)) run(); // the click has been heard by now
+  });
+}
+
+addEventListener("pointerdown", () => (isPressed = true), true);
+for (const name of ["pointerup", "pointercancel", "dragend", "blur"]) addEventListener(name, released, true);
 
 /** Gathers functions that end subscriptions, to end them all with the view. */
 export class Subscriptions {

@@ -37,6 +37,7 @@ export class Shell {
   #conversation;
   #resize;
 
+  /** `isDemo`: half a window wide, and with a chat open at once, since there is somebody in every one of them. */
   constructor({ client, isDemo }) {
     this.#client = client;
     this.#twoPx = isDemo ? TWO_IN_DEMO_PX : TWO_PX;
@@ -68,6 +69,7 @@ export class Shell {
     this.#layOut();
     this.#navigate();
     setTimeout(prefetch, PREFETCH_MS);
+    if (isDemo && !this.#chatId) this.#openFirst();
   }
 
   destroy() {
@@ -176,6 +178,18 @@ export class Shell {
     this.#showPanel();
     this.#showPane(chatId ? "chat" : "list");
     this.focus();
+  }
+
+  /** Open the newest chat once there is one, where it has room beside the list. */
+  #openFirst() {
+    const { store } = this.#client;
+    const stop = store.on("chats", () => {
+      const [newest] = store.list();
+      if (!newest) return;
+      stop();
+      if (!this.#chatId && this.element.dataset.layout !== "one") location.replace(`#chat/${newest.id}`);
+    });
+    this.#subscriptions.add(stop);
   }
 
   #showPanel() {
