@@ -72,6 +72,15 @@ test("reading up to the middle leaves what comes after it", () => {
   assert.equal(chat.unread, 3);
 });
 
+test("a mark among events that are not loaded yet counts once they are", () => {
+  const chat = given(inboxItem({ chat: chatValue({ head_seq: 30 }), unread: 20, last_message: lastMessage(30, 25) }));
+  chat.readSeq = 5;
+  chat.moveMarks("ana", { read: 20 });
+  assert.equal(chat.unread, 20);
+  chat.take(messageFrame(20, 15));
+  assert.equal(chat.unread, 10);
+});
+
 test("one's own message counts as read, and so does everything before it", () => {
   const chat = given();
   chat.take(messageFrame(2, 1));

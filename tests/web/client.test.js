@@ -35,7 +35,7 @@ async function given({
     const { pathname, searchParams } = new URL(url, "http://host");
     const request = { query: Object.fromEntries(searchParams), body: init.body ? JSON.parse(init.body) : undefined };
     const name = `${init.method} ${pathname}`;
-    seen.push({ name, ...request });
+    seen.push({ name, headers: init.headers, ...request });
     const route = all[name];
     if (route === undefined) throw new TypeError(`no route ${name}`);
     const answer = typeof route === "function" ? route(request) : route;
@@ -297,4 +297,27 @@ test("a group keeps its id when its creation is repeated after a lost answer", a
   const chat = await client.createGroup(group);
   assert.equal(bodies[0].chat_id, bodies[1].chat_id);
   assert.equal(chat.id, group.chat_id);
+});
+
+test("a chat whose creation the fold has not reached yet is read when it has", async () => {
+  const { client, seen } = await given({
+    routes: {
+      "PUT /v1/chats/direct/ben": [202, { chat_id: "d1", position: "0:7" }],
+      "GET /v1/chats/d1": { chat: directValue() },
+    },
+  });
+  const chat = await client.createDirect("ben");
+  assert.equal(chat.id, "d1");
+  assert.equal(seen.at(-1).headers["Tidings-Min-Position"], "0:7");
+});
+
+test("after an erasure nothing of the user stays on the device", async () => {
+  const shelf = new MemoryShelf();
+  const { client, start } = await given({ shelf });
+  await start({ chats: heads() });
+  client.drafts.set("c1", "half a tho");
+  await client.send("c1", "never sent");
+  await client.wipe();
+  assert.deepEqual(await shelf.all(), []);
+  assert.equal(client.drafts.get("c1").text, "");
 });

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { byteLength, initials, isLong, linkParts, snippet } from "../../api/web/lib/text.js";
-import { eventLine, nameList, reason, typingLine } from "../../api/web/lib/words.js";
+import { byteLength, hueOf, initials, isLong, linkParts, snippet } from "../../api/web/lib/text.js";
+import { deviceName, eventLine, nameList, reason, typingLine } from "../../api/web/lib/words.js";
 
 test("addresses become links and the sentence around them stays text", () => {
   assert.deepEqual(linkParts("see https://example.org/a?b=1, then go"), [
@@ -80,4 +80,25 @@ test("events read as sentences, unknown types as nothing", () => {
 test("a refusal without words of its own still says something", () => {
   assert.equal(reason("forbidden"), "You may not do this here.");
   assert.equal(reason("a_new_code", "Refused."), "Refused.");
+});
+
+test("colours are spread over ids that differ little", () => {
+  const counts = new Array(8).fill(0);
+  for (let number = 0; number < 800; number += 1) {
+    counts[hueOf(`01a2064f-edbd-71b4-a69d-${number.toString(16).padStart(12, "0")}`, 8)] += 1;
+  }
+  assert.ok(Math.min(...counts) > 60, counts.join());
+});
+
+test("a device is named by its browser and system", () => {
+  const chrome =
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
+  assert.equal(deviceName(chrome), "Chrome on Linux");
+  assert.equal(deviceName(`${chrome} Edg/140.0`), "Edge on Linux");
+  assert.equal(
+    deviceName("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Safari/604.1"),
+    "Safari on iPhone",
+  );
+  assert.equal(deviceName("curl/8.5"), "curl/8.5");
+  assert.equal(deviceName(null), "Unknown device");
 });

@@ -41,6 +41,7 @@ export class Chat {
   stale = false; // events were missed that will not come; a fresh snapshot is on its way
 
   #meId;
+  #isReadCounted = true;
   #othersDelivered = 0;
   #othersRead = 0;
   #receipts = null; // Map user_id → {delivered, read}
@@ -141,6 +142,7 @@ export class Chat {
       if (item.seq > (this.last?.seq ?? 0)) this.last = messageOf(item);
       this.moveMarks(item.event.actor_id, { read: item.seq });
     }
+    if (!this.#isReadCounted) this.#countRead();
     this.activityAt = laterOf(this.activityAt, item.event.at);
     this.#advance();
   }
@@ -168,7 +170,13 @@ export class Chat {
   #read(seq) {
     if (seq <= this.readSeq) return;
     this.readSeq = seq;
-    const n = seq >= this.head ? this.headN : this.timeline.ordinalAt(seq);
+    this.#countRead();
+  }
+
+  // Without loaded messages around the mark its ordinal is unknown for now.
+  #countRead() {
+    const n = this.readSeq >= this.head ? this.headN : this.timeline.ordinalAt(this.readSeq);
+    this.#isReadCounted = n !== null;
     if (n !== null) this.readN = Math.max(this.readN, n);
   }
 

@@ -292,10 +292,14 @@ export class Client extends Emitter {
     return Object.fromEntries(newest.map((chat) => [chat.id, chat.applied]));
   }
 
+  /** Drop everything that this device keeps of the user: the account is gone. */
+  async wipe() {
+    for (const entry of this.outbox.all()) await this.outbox.remove(entry.message_id);
+    for (const chatId of this.store.chats.keys()) this.drafts.clear(chatId);
+  }
+
   #chatsOfOutbox() {
-    return new Set(
-      [...this.outbox.acked(), ...this.outbox.refused(), ...this.outbox.next()].map((entry) => entry.chat_id),
-    );
+    return new Set(this.outbox.all().map((entry) => entry.chat_id));
   }
 
   #watchSoon() {

@@ -119,8 +119,8 @@ export class Outbox extends Emitter {
     return this.#withState("acked");
   }
 
-  refused() {
-    return this.#withState("refused");
+  all() {
+    return [...this.#entries.values()];
   }
 
   /** Take a message in; resolves to its entry once it is stored. */

@@ -53,9 +53,9 @@ export function initials(name) {
 
 /** A stable number in [0, `count`) for an id, to choose a colour. */
 export function hueOf(id, count) {
-  let hash = 0;
-  for (const char of id) hash = (hash * 31 + char.codePointAt(0)) >>> 0;
-  return hash % count;
+  let hash = 0x811c9dc5; // FNV-1a
+  for (const char of id) hash = Math.imul(hash ^ char.codePointAt(0), 0x01000193);
+  return ((hash >>> 16) ^ (hash & 0xffff)) % count;
 }
 
 /** UTF-8 bytes of a text. */

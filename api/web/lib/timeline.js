@@ -64,11 +64,14 @@ export class Timeline {
     return null;
   }
 
-  /** The first seq of a message in (`after`, head] that somebody but `userId` sent; null if none is loaded. */
+  /**
+   * The seq of the first message after `after` that somebody but `userId` sent; null where a hole hides it, or for
+   * none.
+   */
   firstFromOthers(after, userId) {
-    for (let seq = Math.max(after + 1, this.first); seq <= this.head; seq += 1) {
-      const event = this.get(seq)?.event;
-      if (event?.type === "message.sent" && event.actor_id !== userId) return seq;
+    for (let seq = Math.max(after + 1, this.first); this.has(seq); seq += 1) {
+      const { type, actor_id: actorId } = this.get(seq).event;
+      if (type === "message.sent" && actorId !== userId) return seq;
     }
     return null;
   }

@@ -104,8 +104,10 @@ function released() {
   });
 }
 
-addEventListener("pointerdown", () => (isPressed = true), true);
-for (const name of ["pointerup", "pointercancel", "dragend", "blur"]) addEventListener(name, released, true);
+addEventListener("pointerdown", (event) => (isPressed = event.button === 0), true);
+for (const name of ["pointerup", "pointercancel", "contextmenu", "dragend", "blur"]) {
+  addEventListener(name, released, true);
+}
 
 /** Gathers functions that end subscriptions, to end them all with the view. */
 export class Subscriptions {

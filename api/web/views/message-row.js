@@ -3,7 +3,7 @@
 import { isLong, linkParts, snippet } from "../lib/text.js";
 import { clockTime, dayLabel, fullMoment } from "../lib/time.js";
 import { eventLine, reason } from "../lib/words.js";
-import { avatar } from "./avatar.js";
+import { avatar, colourOf } from "./avatar.js";
 import { fill, h, icon, iconButton } from "./dom.js";
 
 const STATES = {
@@ -74,7 +74,10 @@ function bubbleLine(row, scene, { name, quoted, unfolded }) {
   const bubble = h(
     "div",
     { class: "bubble" },
-    scene.isGroup && !mine && row.first && h("div", { class: "sender" }, name),
+    scene.isGroup &&
+      !mine &&
+      row.first &&
+      h("div", { class: "sender", data: { colour: colourOf(message.sender_id) } }, name),
     quoted !== undefined && quote(quoted, scene),
     content(row, scene, unfolded),
     h("span", { class: "meta" }),

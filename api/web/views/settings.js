@@ -147,6 +147,7 @@ export function openSettings({ client, shell }) {
         "You leave every chat, and everything that you wrote becomes unreadable, for everybody and for ever.";
       if (!(await confirm({ title: "Delete your account?", text, action: "Delete it" }))) return;
       await account.erase(proof.value);
+      await client.wipe();
     };
     const deletion = form("Delete the account", [whose(), field("Password", proof)], erase, "", true);
     return section(

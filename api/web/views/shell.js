@@ -68,7 +68,11 @@ export class Shell {
     this.#title();
     this.#layOut();
     this.#navigate();
-    setTimeout(prefetch, PREFETCH_MS);
+    const prefetchOnce = client.on("connection", ({ state }) => {
+      if (state !== "online") return;
+      prefetchOnce();
+      setTimeout(prefetch, PREFETCH_MS);
+    });
     if (isDemo && !this.#chatId) this.#openFirst();
   }
 
