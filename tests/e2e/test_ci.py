@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TOOLS = "bash sh env dirname timeout"
+TOOLS = "bash sh env dirname timeout sed find"
 NOTES_ITS_CALL = '#!/bin/sh\necho "$(basename "$0") $*" >>"$CALLS"\n'
 
 
@@ -26,7 +26,9 @@ class Machine:
         self.program("id", "#!/bin/sh\necho 0\n")
         self.program("python3", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
         self.program("node", '#!/bin/sh\ncase "$2" in *"< 18"*) exit 0 ;; *) exit 1 ;; esac\n')
-        self.program("chromium", "#!/bin/sh\n")
+        self.program("java", "#!/bin/sh\necho 'openjdk version \"17.0.1\"' >&2\n")
+        for program in ["chromium", "mvn", "redis-server", "initdb", "haproxy", "kcat"]:
+            self.program(program, "#!/bin/sh\n")
         self.dev("")
 
     def program(self, name: str, source: str) -> None:
@@ -67,7 +69,15 @@ def test_with_everything_there_it_installs_nothing_and_runs_both_parts(machine: 
 
 @pytest.mark.parametrize(
     ("program", "packages"),
-    [("chromium", "chromium fonts-liberation"), ("node", "nodejs"), ("python3", "python3 python3-venv")],
+    [
+        ("chromium", "chromium fonts-liberation"),
+        ("node", "nodejs"),
+        ("python3", "python3 python3-venv"),
+        ("java", "default-jre-headless"),
+        ("mvn", "maven"),
+        ("redis-server", "redis-server"),
+        ("kcat", "kcat"),
+    ],
 )
 def test_what_is_missing_is_installed_first(machine: Machine, program: str, packages: str) -> None:
     (machine.bin / program).unlink()
@@ -78,7 +88,7 @@ def test_what_is_missing_is_installed_first(machine: Machine, program: str, pack
     assert rest == ["dev check", "dev test"]
 
 
-@pytest.mark.parametrize("program", ["node", "python3"])
+@pytest.mark.parametrize("program", ["node", "python3", "java"])
 def test_what_is_too_old_counts_as_missing(machine: Machine, program: str) -> None:
     machine.program(program, "#!/bin/sh\nexit 1\n")
     machine.run()

@@ -13,9 +13,19 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import pytest
+
+from infra.cluster.jars import CASSANDRA_JARS, KAFKA_JARS, Bundle, cached
+from infra.cluster.programs import (
+    ProgramMissing,
+    find_haproxy,
+    find_java,
+    find_maven,
+    find_postgres,
+    find_redis,
+)
 
 STRICT = "TIDINGS_REQUIRE_ALL"
 
@@ -69,15 +79,32 @@ class Found:
     lacking: str | None
 
 
-FINDERS: dict[str, Callable[[], str]] = {"chromium": find_chromium, "node": find_node, "strace": find_strace}
+def find_jars(bundle: Bundle) -> str:
+    """Return where a service's jars are, or the Maven that can fetch them. Raises Lacking."""
+    find_java()
+    folder = cached(bundle)
+    return find_maven() if folder is None else str(folder)
+
+
+FINDERS: dict[str, Callable[[], object]] = {
+    "chromium": find_chromium,
+    "node": find_node,
+    "strace": find_strace,
+    "kafka": partial(find_jars, KAFKA_JARS),
+    "cassandra": partial(find_jars, CASSANDRA_JARS),
+    "redis": find_redis,
+    "postgres": find_postgres,
+    "haproxy": find_haproxy,
+    "kcat": partial(find_program, ("kcat", "kafkacat"), "kcat", "on Debian: sudo apt-get install kcat"),
+}
 
 
 @cache
 def look_for(name: str) -> Found:
     """Look for a program once in a run. Raises KeyError for a name that is not in FINDERS."""
     try:
-        return Found(FINDERS[name](), None)
-    except Lacking as lacking:
+        return Found(str(FINDERS[name]()), None)
+    except (Lacking, ProgramMissing) as lacking:
         return Found(None, str(lacking))
 
 

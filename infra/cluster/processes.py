@@ -1,0 +1,103 @@
+"""Processes that outlive whoever started them, and what the kernel tells of them in /proc."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from infra.cluster.files import write_whole
+
+PROCESS_FILE = "process.json"
+"""Where a service's folder says which process it is."""
+
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""Started by this process and not yet seen dead. Kept so that they can be reaped and are not complained about."""
+
+
+class _Stat(NamedTuple):
+    pid: int
+    state: str
+    parent: int
+    started: int
+    """Clock ticks since boot. With the pid it names a process for good, as pids are used again."""
+
+
+def _stat(pid: int | str) -> _Stat | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The second field, the program's name, is in parentheses and may hold anything.
+    fields = text[text.rindex(")") + 2 :].split()
+    return _Stat(int(pid), fields[0], int(fields[1]), int(fields[19]))
+
+
+def spawn(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str], log: Path) -> int:
+    """Start a process of a session of its own whose output is added to `log`; gives its pid. Raises OSError."""
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _children[child.pid] = child
+    return child.pid
+
+
+def started(pid: int) -> int | None:
+    """When a living process started, in ticks since boot; None for one that is dead."""
+    if pid in _children and _children[pid].poll() is not None:
+        del _children[pid]
+    found = _stat(pid)
+    # What only waits to be reaped is dead too.
+    return None if found is None or found.state in "ZX" else found.started
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether SIGSTOP holds the process."""
+    found = _stat(pid)
+    return found is not None and found.state == "T"
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its descendants, parents first."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (found := _stat(entry.name)) is not None:
+            children.setdefault(found.parent, []).append(found.pid)
+    members = [pid]
+    for member in members:
+        members += children.get(member, [])
+    return members
+
+
+def signal_all(pids: list[int], number: signal.Signals) -> None:
+    """Send a signal to those that are still there."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def record(file: Path, pid: int) -> None:
+    """Write down which process it is that was just started."""
+    write_whole(file, json.dumps({"pid": pid, "started": started(pid)}))
+
+
+def recorded(file: Path) -> int | None:
+    """The pid of the process that `record` wrote down, None if it is dead or was never started."""
+    try:
+        known = json.loads(file.read_text())
+    except FileNotFoundError:
+        return None
+    pid, since = int(known["pid"]), started(int(known["pid"]))
+    return pid if since is not None and since == known["started"] else None
