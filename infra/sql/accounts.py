@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, insert, not_, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, and_, delete, insert, not_, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from commands.accounts import Found, Mark
@@ -36,28 +35,29 @@ class SqlAccounts:
         self._random = random
 
     async def add(self, account: Account) -> None:
-        async with self._database.writing() as db:
-            await db.execute(
-                insert(UserRow).values(
-                    user_id=account.user_id,
-                    name_mac=self._master_key.name_mac(account.username),
-                    username=account.username,
-                    display_name=account.display_name,
-                    display_key=_display_key(account.display_name),
-                    password_hash=account.password_hash,
-                    push_preview=account.push_preview,
-                    locale=account.locale,
-                    admin=account.admin,
-                    created_at=account.created_at,
-                )
-            )
-            await db.execute(
-                insert(DataKeyRow).values(
-                    user_id=account.user_id,
-                    wrapped=self._master_key.wrap(account.user_id, self._random(KEY_BYTES)),
-                    created_at=account.created_at,
-                )
-            )
+        user = insert(UserRow).values(
+            user_id=account.user_id,
+            name_mac=self._master_key.name_mac(account.username),
+            username=account.username,
+            display_name=account.display_name,
+            display_key=_display_key(account.display_name),
+            password_hash=account.password_hash,
+            push_preview=account.push_preview,
+            locale=account.locale,
+            admin=account.admin,
+            created_at=account.created_at,
+        )
+        key = insert(DataKeyRow).values(
+            user_id=account.user_id,
+            wrapped=self._master_key.wrap(account.user_id, self._random(KEY_BYTES)),
+            created_at=account.created_at,
+        )
+
+        def add(db: Connection) -> None:
+            db.execute(user)
+            db.execute(key)
+
+        await self._database.write(add)
 
     async def by_username(self, username: str) -> Account | None:
         return await self._one(UserRow.username == username)
@@ -68,103 +68,59 @@ class SqlAccounts:
     async def users(self, user_ids: Collection[str]) -> Sequence[User]:
         if not user_ids:
             return []
-        async with self._database.reading() as db:
-            rows = await db.execute(select(*_USER).where(UserRow.user_id.in_(set(user_ids)), _ALIVE))
-            return [User(*row) for row in rows]
+        query = select(*_USER).where(UserRow.user_id.in_(set(user_ids)), _ALIVE)
+        return await self._database.read(lambda db: [User(*row) for row in db.execute(query)])
 
     async def search(self, prefix: str, after: Mark | None, limit: int) -> Found:
-        prefix = prefix[:_KEY_LENGTH]
-        by_username = UserRow.username.between(prefix, prefix + _LAST)
-        by_display_name = and_(UserRow.display_key.between(prefix, prefix + _LAST), not_(by_username))
-        marked: list[tuple[User, Mark]] = []
-        async with self._database.reading() as db:
-            if after is None or after.stage == "username":
-                query = select(*_USER).where(by_username, _ALIVE).order_by(UserRow.username).limit(limit + 1)
-                if after is not None:
-                    query = query.where(UserRow.username > after.key)
-                marked += [(User(*row), Mark("username", row[1], row[0])) for row in await db.execute(query)]
-            if len(marked) <= limit:
-                query = (
-                    select(*_USER, UserRow.display_key)
-                    .where(by_display_name, _ALIVE)
-                    .order_by(UserRow.display_key, UserRow.user_id)
-                    .limit(limit + 1 - len(marked))
-                )
-                if after is not None and after.stage == "display_name":
-                    query = query.where(
-                        or_(
-                            UserRow.display_key > after.key,
-                            and_(UserRow.display_key == after.key, UserRow.user_id > after.user_id),
-                        )
-                    )
-                marked += [(User(*row[:3]), Mark("display_name", row[3], row[0])) for row in await db.execute(query)]
-        page = marked[:limit]
-        return Found([user for user, _ in page], page[-1][1] if len(marked) > limit else None)
+        return await self._database.read(lambda db: _search(db, prefix[:_KEY_LENGTH], after, limit))
 
     async def update(self, user_id: str, changes: ProfileChanges) -> Account | None:
         values: dict[str, Any] = dict(changes)
         if "display_name" in changes:
             values["display_key"] = _display_key(changes["display_name"])
         if values:
-            async with self._database.writing() as db:
-                await db.execute(update(UserRow).where(UserRow.user_id == user_id, _ALIVE).values(**values))
+            change = update(UserRow).where(UserRow.user_id == user_id, _ALIVE).values(**values)
+            await self._database.write(lambda db: db.execute(change))
         return await self.by_id(user_id)
 
     async def set_password(self, account: Account, password_hash: str) -> bool:
-        async with self._database.writing() as db:
-            return await _replace_password(db, account, password_hash)
+        return await self._database.write(lambda db: _replace_password(db, account, password_hash))
 
     async def change_password(self, account: Account, password_hash: str, at: datetime, keep: str) -> list[str] | None:
-        async with self._database.writing() as db:
-            if not await _replace_password(db, account, password_hash):
+        def change(db: Connection) -> list[str] | None:
+            if not _replace_password(db, account, password_hash):
                 return None
-            return await end_sessions(db, account.user_id, at, but=keep)
+            return end_sessions(db, account.user_id, at, but=keep)
+
+        return await self._database.write(change)
 
     async def set_admin(self, username: str, admin: bool) -> bool:
-        async with self._database.writing() as db:
-            changed = await db.execute(update(UserRow).where(UserRow.username == username).values(admin=admin))
-            return changed.rowcount == 1
+        change = update(UserRow).where(UserRow.username == username).values(admin=admin)
+        return await self._database.write(lambda db: db.execute(change).rowcount == 1)
 
     async def erase(self, user_id: str, at: datetime) -> list[str]:
-        async with self._database.writing() as db:
-            erased = await db.execute(
-                update(UserRow)
-                .where(UserRow.user_id == user_id, _ALIVE)
-                .values(
-                    username=None,
-                    display_name=None,
-                    display_key=None,
-                    password_hash=None,
-                    push_preview=True,
-                    locale=None,
-                    admin=False,
-                    erased_at=at,
-                    leaving=True,
-                )
-            )
-            if not erased.rowcount:
-                return []
-            await destroy_key(db, user_id, at)
-            await db.execute(delete(MuteRow).where(MuteRow.user_id == user_id))
-            ended = await end_sessions(db, user_id, at)
+        ended = await self._database.write(lambda db: _erase(db, user_id, at))
+        if ended is None:
+            return []
         await self._database.scrub()
         return ended
 
     async def leaving(self) -> Sequence[str]:
-        async with self._database.reading() as db:
-            return list(await db.scalars(select(UserRow.user_id).where(UserRow.leaving)))
+        query = select(UserRow.user_id).where(UserRow.leaving)
+        return await self._database.read(lambda db: list(db.scalars(query)))
 
     async def left(self, user_id: str) -> None:
-        async with self._database.writing() as db:
-            await db.execute(update(UserRow).where(UserRow.user_id == user_id).values(leaving=False))
+        change = update(UserRow).where(UserRow.user_id == user_id).values(leaving=False)
+        await self._database.write(lambda db: db.execute(change))
         await self._database.scrub()
 
     async def set_mute(self, user_id: str, chat_id: str, until: datetime | None) -> None:
-        own = and_(MuteRow.user_id == user_id, MuteRow.chat_id == chat_id)
-        async with self._database.writing() as db:
-            await db.execute(delete(MuteRow).where(own))
+        def set_mute(db: Connection) -> None:
+            db.execute(delete(MuteRow).where(MuteRow.user_id == user_id, MuteRow.chat_id == chat_id))
             if until is not None:
-                await db.execute(insert(MuteRow).values(user_id=user_id, chat_id=chat_id, until=until))
+                db.execute(insert(MuteRow).values(user_id=user_id, chat_id=chat_id, until=until))
+
+        await self._database.write(set_mute)
 
     async def mutes(self, user_id: str, chat_ids: Collection[str]) -> Mapping[str, datetime]:
         if not chat_ids:
@@ -172,21 +128,71 @@ class SqlAccounts:
         query = select(MuteRow.chat_id, MuteRow.until).where(
             MuteRow.user_id == user_id, MuteRow.chat_id.in_(set(chat_ids))
         )
-        async with self._database.reading() as db:
-            return {row.chat_id: row.until for row in await db.execute(query)}
+        return await self._database.read(lambda db: {row.chat_id: row.until for row in db.execute(query)})
 
     async def ping(self) -> None:
-        async with self._database.reading() as db:
-            await db.execute(select(UserRow.user_id).limit(1))
+        await self._database.read(lambda db: db.execute(select(UserRow.user_id).limit(1)).all())
 
     async def _one(self, whose: ColumnElement[bool]) -> Account | None:
-        async with self._database.reading() as db:
-            row = (await db.execute(select(*ACCOUNT).where(whose, _ALIVE))).one_or_none()
+        query = select(*ACCOUNT).where(whose, _ALIVE)
+        row = await self._database.read(lambda db: db.execute(query).one_or_none())
         return None if row is None else Account(*row)
 
 
-async def _replace_password(db: AsyncConnection, account: Account, password_hash: str) -> bool:
-    changed = await db.execute(
+def _search(db: Connection, prefix: str, after: Mark | None, limit: int) -> Found:
+    by_username = UserRow.username.between(prefix, prefix + _LAST)
+    by_display_name = and_(UserRow.display_key.between(prefix, prefix + _LAST), not_(by_username))
+    marked: list[tuple[User, Mark]] = []
+    if after is None or after.stage == "username":
+        query = select(*_USER).where(by_username, _ALIVE).order_by(UserRow.username).limit(limit + 1)
+        if after is not None:
+            query = query.where(UserRow.username > after.key)
+        marked += [(User(*row), Mark("username", row[1], row[0])) for row in db.execute(query)]
+    if len(marked) <= limit:
+        query = (
+            select(*_USER, UserRow.display_key)
+            .where(by_display_name, _ALIVE)
+            .order_by(UserRow.display_key, UserRow.user_id)
+            .limit(limit + 1 - len(marked))
+        )
+        if after is not None and after.stage == "display_name":
+            query = query.where(
+                or_(
+                    UserRow.display_key > after.key,
+                    and_(UserRow.display_key == after.key, UserRow.user_id > after.user_id),
+                )
+            )
+        marked += [(User(*row[:3]), Mark("display_name", row[3], row[0])) for row in db.execute(query)]
+    page = marked[:limit]
+    return Found([user for user, _ in page], page[-1][1] if len(marked) > limit else None)
+
+
+def _erase(db: Connection, user_id: str, at: datetime) -> list[str] | None:
+    """The ended sessions, or None where there is nobody to erase."""
+    erased = db.execute(
+        update(UserRow)
+        .where(UserRow.user_id == user_id, _ALIVE)
+        .values(
+            username=None,
+            display_name=None,
+            display_key=None,
+            password_hash=None,
+            push_preview=True,
+            locale=None,
+            admin=False,
+            erased_at=at,
+            leaving=True,
+        )
+    )
+    if not erased.rowcount:
+        return None
+    destroy_key(db, user_id, at)
+    db.execute(delete(MuteRow).where(MuteRow.user_id == user_id))
+    return end_sessions(db, user_id, at)
+
+
+def _replace_password(db: Connection, account: Account, password_hash: str) -> bool:
+    changed = db.execute(
         update(UserRow)
         .where(UserRow.user_id == account.user_id, UserRow.password_hash == account.password_hash)
         .values(password_hash=password_hash)

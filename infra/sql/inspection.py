@@ -8,9 +8,8 @@ from pathlib import Path
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, inspect, select
-from sqlalchemy.ext.asyncio import create_async_engine
 
-from infra.sql.database import driver_errors
+from infra.sql.database import driver_errors, place_of
 from infra.sql.migrate import configuration
 from infra.sql.tables import InstallationRow, UserRow
 
@@ -27,18 +26,17 @@ class Inspection:
 
 def read_only_url(path: Path) -> str:
     """The URL of an SQLite file that is only read."""
-    return f"sqlite+aiosqlite:///{path.resolve().as_uri()}?mode=ro&uri=true"
+    return f"sqlite:///{path.resolve().as_uri()}?mode=ro&uri=true"
 
 
 async def look_at(url: str) -> Inspection:
     """Raises Unavailable."""
-    engine = create_async_engine(url)
+    place = place_of(url)
     try:
         with driver_errors():
-            async with engine.connect() as db:
-                return await db.run_sync(_look)
+            return await place.read(_look)
     finally:
-        await engine.dispose()
+        await place.close()
 
 
 def _look(db: Connection) -> Inspection:

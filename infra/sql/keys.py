@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, select, update
 
 from infra.master_key import MasterKey
 from infra.sql.database import Database
@@ -25,8 +24,7 @@ class SqlKeys:
         if not author_ids:
             return {}
         query = select(DataKeyRow.user_id, DataKeyRow.wrapped).where(DataKeyRow.user_id.in_(set(author_ids)))
-        async with self._database.reading() as db:
-            rows = (await db.execute(query)).all()
+        rows = await self._database.read(lambda db: db.execute(query).all())
         return {
             user_id: None if wrapped is None else self._master_key.unwrap(user_id, wrapped) for user_id, wrapped in rows
         }
@@ -35,20 +33,22 @@ class SqlKeys:
         """User id and time of every key ever destroyed, oldest first. Raises Unavailable."""
         what: tuple[Any, ...] = (DataKeyRow.user_id, DataKeyRow.destroyed_at)
         query = select(*what).where(DataKeyRow.destroyed_at.is_not(None)).order_by(DataKeyRow.destroyed_at)
-        async with self._database.reading() as db:
-            return [(row[0], row[1]) for row in await db.execute(query)]
+        return await self._database.read(lambda db: [(row[0], row[1]) for row in db.execute(query)])
 
     async def destroy_again(self, destroyed: Sequence[tuple[str, datetime]]) -> None:
         """After a restore: destroy what had been destroyed since the backup was made. Raises Unavailable."""
-        async with self._database.writing() as db:
+
+        def destroy_all(db: Connection) -> None:
             for user_id, at in destroyed:
-                await destroy_key(db, user_id, at)
+                destroy_key(db, user_id, at)
+
+        await self._database.write(destroy_all)
         await self._database.scrub()
 
 
-async def destroy_key(db: AsyncConnection, user_id: str, at: datetime) -> None:
+def destroy_key(db: Connection, user_id: str, at: datetime) -> None:
     """Overwrite a key within a transaction. The first time counts."""
-    await db.execute(
+    db.execute(
         update(DataKeyRow)
         .where(DataKeyRow.user_id == user_id, DataKeyRow.destroyed_at.is_(None))
         .values(wrapped=None, destroyed_at=at)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from commands.sessions import ACCESS_LIFE, Session
 from commands.users import Account
@@ -37,22 +36,22 @@ class SqlSessions:
         self._database = database
 
     async def add(self, session: Session, account: Account) -> bool:
-        at = session.created_at
-        async with self._database.writing() as db:
-            unchanged = await db.scalar(
+        def add(db: Connection) -> bool:
+            unchanged = db.scalar(
                 select(UserRow.user_id)
                 .where(UserRow.user_id == account.user_id, UserRow.password_hash == account.password_hash)
                 .with_for_update()
             )
             if unchanged is None:
                 return False
-            await db.execute(
+            at = session.created_at
+            db.execute(
                 delete(SessionRow).where(
                     SessionRow.user_id == account.user_id,
                     or_(SessionRow.expires_at <= at, SessionRow.ended_at <= at - ACCESS_LIFE),
                 )
             )
-            await db.execute(
+            db.execute(
                 insert(SessionRow).values(
                     session_id=session.session_id,
                     user_id=session.user_id,
@@ -67,39 +66,38 @@ class SqlSessions:
             )
             return True
 
+        return await self._database.write(add)
+
     async def get(self, session_id: str) -> tuple[Session, Account] | None:
         query = (
             select(*_SESSION, *ACCOUNT)
             .join(UserRow, UserRow.user_id == SessionRow.user_id)
             .where(SessionRow.session_id == session_id, _ALIVE, UserRow.erased_at.is_(None))
         )
-        async with self._database.reading() as db:
-            row = (await db.execute(query)).one_or_none()
+        row = await self._database.read(lambda db: db.execute(query).one_or_none())
         if row is None:
             return None
         return Session(*row[: len(_SESSION)]), Account(*row[len(_SESSION) :])
 
     async def rotate(self, session: Session) -> bool:
-        async with self._database.writing() as db:
-            rotated = await db.execute(
-                update(SessionRow)
-                .where(
-                    SessionRow.session_id == session.session_id,
-                    SessionRow.generation == session.generation - 1,
-                    _ALIVE,
-                )
-                .values(
-                    generation=session.generation,
-                    used_at=session.used_at,
-                    expires_at=session.expires_at,
-                    request_id=session.request_id,
-                )
+        rotation = (
+            update(SessionRow)
+            .where(
+                SessionRow.session_id == session.session_id,
+                SessionRow.generation == session.generation - 1,
+                _ALIVE,
             )
-            return rotated.rowcount == 1
+            .values(
+                generation=session.generation,
+                used_at=session.used_at,
+                expires_at=session.expires_at,
+                request_id=session.request_id,
+            )
+        )
+        return await self._database.write(lambda db: db.execute(rotation).rowcount == 1)
 
     async def end(self, user_id: str, at: datetime, *, only: str | None = None, but: str | None = None) -> list[str]:
-        async with self._database.writing() as db:
-            return await end_sessions(db, user_id, at, only=only, but=but)
+        return await self._database.write(lambda db: end_sessions(db, user_id, at, only=only, but=but))
 
     async def of_user(self, user_id: str, at: datetime, before: str | None, limit: int) -> Sequence[Session]:
         query = (
@@ -110,18 +108,20 @@ class SqlSessions:
         )
         if before is not None:
             query = query.where(SessionRow.session_id < before)
-        async with self._database.reading() as db:
-            return [Session(*row) for row in await db.execute(query)]
+        return await self._database.read(lambda db: [Session(*row) for row in db.execute(query)])
 
     async def ended_after(self, at: datetime) -> Sequence[tuple[str, str, datetime]]:
         recent = select(*_ENDED).where(SessionRow.ended_at > at).order_by(SessionRow.ended_at)
-        async with self._database.writing() as db:
-            await db.execute(delete(SessionRow).where(SessionRow.ended_at <= at))
-            return [(row[0], row[1], row[2]) for row in await db.execute(recent)]
+
+        def take(db: Connection) -> list[tuple[str, str, datetime]]:
+            db.execute(delete(SessionRow).where(SessionRow.ended_at <= at))
+            return [(row[0], row[1], row[2]) for row in db.execute(recent)]
+
+        return await self._database.write(take)
 
 
-async def end_sessions(
-    db: AsyncConnection, user_id: str, at: datetime, *, only: str | None = None, but: str | None = None
+def end_sessions(
+    db: Connection, user_id: str, at: datetime, *, only: str | None = None, but: str | None = None
 ) -> list[str]:
     """End living sessions of a user within a transaction; their ids."""
     ending = (
@@ -134,4 +134,4 @@ async def end_sessions(
         ending = ending.where(SessionRow.session_id == only)
     if but is not None:
         ending = ending.where(SessionRow.session_id != but)
-    return list(await db.scalars(ending))
+    return list(db.scalars(ending))

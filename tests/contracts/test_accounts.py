@@ -411,8 +411,7 @@ async def test_an_erased_person_leaves_nothing_readable(its: Site) -> None:
 
 async def test_neither_the_key_nor_the_person_stands_in_the_files_after_an_erasure(its: Site) -> None:
     signed_in = await its.accounts.register("ana_unmistakable", PASSWORD, "Ana Unmistakable", "A Rare Browser")
-    async with its.database.reading() as db:
-        wrapped = (await db.exec_driver_sql("SELECT wrapped FROM data_keys")).scalar_one()
+    wrapped = await its.database.read(lambda db: db.exec_driver_sql("SELECT wrapped FROM data_keys").scalar_one())
     traces = [wrapped, b"ana_unmistakable", b"Ana Unmistakable", b"ana unmistakable", b"A Rare Browser", b"argon2id"]
     assert all(trace in on_disk(its.path) for trace in traces)
     await its.accounts.erase(signed_in.user.user_id, PASSWORD)

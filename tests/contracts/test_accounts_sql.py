@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import stat
-import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from commands.errors import Corrupt, Unavailable
+from commands.errors import Corrupt, Invalid, Unavailable
 from infra.master_key import MasterKey
 from infra.sql.accounts import SqlAccounts
 from infra.sql.database import Database, sqlite_url
@@ -29,8 +28,7 @@ async def test_tables_and_migrations_agree(tmp_path: Path) -> None:
         return list(compare_metadata(context, Table.metadata))
 
     database = await Database.open(sqlite_url(tmp_path / "accounts.db"), MasterKey(MASTER))
-    async with database.reading() as db:
-        assert await db.run_sync(differences) == []
+    assert await database.read(differences) == []
     await database.close()
 
 
@@ -52,11 +50,13 @@ async def test_opening_again_keeps_everything(tmp_path: Path) -> None:
 
 
 async def test_a_commit_is_on_disk_before_it_returns(tmp_path: Path) -> None:
-    async with site(tmp_path) as its, its.database.writing() as db:
-        settings = {}
-        for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "secure_delete"):
-            settings[name] = (await db.exec_driver_sql(f"PRAGMA {name}")).scalar_one()
-    assert settings == {
+    def settings(db: Connection) -> dict[str, object]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "secure_delete")
+        return {name: db.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in names}
+
+    async with site(tmp_path) as its:
+        found = await its.database.write(settings)
+    assert found == {
         "journal_mode": "wal",
         "synchronous": 2,
         "foreign_keys": 1,
@@ -87,11 +87,10 @@ async def test_a_key_moved_to_another_user_does_not_open(tmp_path: Path) -> None
     async with site(tmp_path) as its:
         ana = (await its.accounts.register("ana", PASSWORD)).user.user_id
         ben = (await its.accounts.register("ben", PASSWORD)).user.user_id
-        async with its.database.writing() as db:
-            await db.exec_driver_sql(
-                "UPDATE data_keys SET wrapped = (SELECT wrapped FROM data_keys WHERE user_id = ?) WHERE user_id = ?",
-                (ana, ben),
-            )
+        theirs = "(SELECT wrapped FROM data_keys WHERE user_id = ?)"
+        await its.database.write(
+            lambda db: db.exec_driver_sql(f"UPDATE data_keys SET wrapped = {theirs} WHERE user_id = ?", (ana, ben))
+        )
         with pytest.raises(Corrupt):
             await its.keys.load([ben])
         assert await SqlKeys(its.database, MasterKey(MASTER)).load([ana])
@@ -99,11 +98,19 @@ async def test_a_key_moved_to_another_user_does_not_open(tmp_path: Path) -> None
 
 async def test_a_database_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
-        await Database.open(f"sqlite+aiosqlite:///{tmp_path}/missing/accounts.db", MasterKey(MASTER))
-    # The driver's thread ends by itself and then speaks to the loop once more: let it, while there is one.
-    for thread in threading.enumerate():
-        if "_connection_worker_thread" in thread.name:
-            await asyncio.to_thread(thread.join)
+        await Database.open(f"sqlite:///{tmp_path}/missing/accounts.db", MasterKey(MASTER))
+
+
+async def test_a_database_of_another_kind_is_refused() -> None:
+    with pytest.raises(Invalid, match="not in mysql"):
+        await Database.open("mysql://localhost/accounts", MasterKey(MASTER))
+
+
+async def test_writers_queue_in_the_process_and_wait_for_nobody_else(tmp_path: Path) -> None:
+    """With `busy_ms=0` SQLite refuses whoever finds its lock taken."""
+    async with site(tmp_path, busy_ms=0) as its:
+        await asyncio.gather(*(its.accounts.register(f"user{number}", PASSWORD) for number in range(30)))
+        assert len((await its.store.search("user", None, 50)).users) == 30
 
 
 async def test_a_write_that_waits_too_long_is_unavailable_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -123,15 +130,13 @@ async def test_a_write_that_waits_too_long_is_unavailable_and_leaves_nothing_beh
 async def test_a_transaction_that_fails_midway_leaves_nothing_behind(tmp_path: Path) -> None:
     async with site(tmp_path) as its:
 
-        async def fail_midway() -> None:
-            async with its.database.writing() as db:
-                await db.exec_driver_sql("INSERT INTO installation VALUES ('x', x'00')")
-                raise RuntimeError
+        def fail_midway(db: Connection) -> None:
+            db.exec_driver_sql("INSERT INTO installation VALUES ('x', x'00')")
+            raise RuntimeError
 
         with pytest.raises(RuntimeError):
-            await fail_midway()
-        async with its.database.reading() as db:
-            rows = (await db.exec_driver_sql("SELECT name FROM installation")).scalars().all()
+            await its.database.write(fail_midway)
+        rows = await its.database.read(lambda db: db.exec_driver_sql("SELECT name FROM installation").scalars().all())
         assert rows == ["master_key"]
 
 

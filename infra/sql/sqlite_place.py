@@ -1,0 +1,85 @@
+"""Transactions on an SQLite file.
+
+Each runs whole in a thread: to go to the thread and back for every statement costs more than the statements. One
+thread writes, so writers of this process queue here, in order. SQLite would let those who find its lock taken sleep
+and look again, and so keep the disk waiting. Writes take the lock when they begin (BEGIN IMMEDIATE), for a
+transaction that reads first and writes then could not wait for another process's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+
+from infra.sql.places import T, Work
+
+READERS = 2
+PATIENCE_S = 30.0
+"""How long a caller waits for its turn and its answer."""
+
+
+class SqlitePlace:
+    """See `Place`. `busy_ms`: how long a write waits for one of another process."""
+
+    def __init__(self, url: URL, busy_ms: int) -> None:
+        self._engine = create_engine(url, pool_size=1 + READERS, max_overflow=0)
+        self._writing = self._engine.execution_options(tidings_writes=True)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="accounts-writer")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="accounts-reader")
+        _prepare(self._engine, busy_ms)
+
+    async def read(self, work: Work[T]) -> T:
+        def whole() -> T:
+            with self._engine.connect() as db:
+                return work(db)
+
+        return await _in(self._readers, whole)
+
+    async def write(self, work: Work[T]) -> T:
+        def whole() -> T:
+            with self._writing.connect() as db:
+                try:
+                    with db.begin():
+                        return work(db)
+                except OperationalError:
+                    # What a failed commit left behind is unknown: never reuse such a connection.
+                    db.invalidate()
+                    raise
+
+        return await _in(self._writer, whole)
+
+    async def close(self) -> None:
+        """Return when what was begun has ended."""
+        await _in(self._writer, self._readers.shutdown)
+        self._writer.shutdown()
+        self._engine.dispose()
+
+
+async def _in(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    async with asyncio.timeout(PATIENCE_S):
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+
+def _prepare(engine: Engine, busy_ms: int) -> None:
+    @event.listens_for(engine, "connect")
+    def settle(connection: Any, record: object) -> None:
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={busy_ms}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("tidings_writes"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
