@@ -18,11 +18,13 @@ def remarks() -> Console:
 
 def progress() -> Progress:
     """Bars for work that may take over a second; they vanish when it is done, and without a terminal none is drawn."""
+    out = remarks()
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=remarks(),
+        console=out,
         transient=True,
+        disable=not out.is_terminal,
     )

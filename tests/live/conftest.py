@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.cli import started
 from tests.support.server import Server
 
 MakeServer = Callable[..., Server]
@@ -31,3 +34,20 @@ def make_server(tmp_path: Path) -> Iterator[MakeServer]:
     yield make
     for one in made:
         one.kill()
+
+
+@pytest.fixture(scope="session")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a demo that has been stopped, only to be read."""
+    data = tmp_path_factory.mktemp("stopped") / "data"
+    with started(data, "serve", "--port", "0", "--demo") as serving:
+        serving.line()
+        serving.end(signal.SIGTERM)
+    return data
+
+
+@pytest.fixture
+def left(stopped: Path, tmp_path: Path) -> Path:
+    """A copy of it to break."""
+    shutil.copytree(stopped, tmp_path / "left")
+    return tmp_path / "left"

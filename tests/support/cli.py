@@ -1,4 +1,4 @@
-"""The command line as a process: run to its end, or started and read line by line."""
+"""The command line: run to its end, or started as a process of its own and read line by line."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from infra.cli.app import app
 from tests.support.server import QUICK, ROOT, UNLIMITED
 
 PATIENCE_S = 60.0
@@ -21,17 +25,23 @@ def environment(data: Path, settings: Mapping[str, str] | None = None) -> dict[s
     return {**inherited, **QUICK, **UNLIMITED, "TIDINGS_DATA": str(data), **(settings or {})}
 
 
-def run(data: Path, *arguments: str, settings: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, whatever its status."""
-    return subprocess.run(
-        [sys.executable, "-m", "infra.cli", *arguments],
-        cwd=ROOT,
-        env=environment(data, settings),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended, and what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run(data: Path, *arguments: str, settings: Mapping[str, str] | None = None) -> Done:
+    """Run a command to its end in this process, which saves a second of imports. A defect in it is raised."""
+    ours = environment(data, settings)
+    without = {name: None for name in os.environ if name not in ours}
+    result = CliRunner().invoke(app, arguments, prog_name="tidings", env={**ours, **without})
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Done(result.exit_code, result.stdout, result.stderr)
 
 
 class Started:
@@ -43,7 +53,12 @@ class Started:
         self.stdout = process.stdout
 
     def line(self) -> str:
-        return self.stdout.readline().rstrip("\n")
+        """Fails with what the command said on stderr if it ends without another line."""
+        line = self.stdout.readline()
+        if not line:
+            status, _, err = self.end()
+            raise AssertionError(f"ended with status {status} and no further line\n{err}")
+        return line.rstrip("\n")
 
     def end(self, number: signal.Signals | None = None) -> tuple[int, str, str]:
         """Send a signal if one is given, and wait: status, the rest of stdout, all of stderr."""

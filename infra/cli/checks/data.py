@@ -10,6 +10,8 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from commands.errors import TidingsError, Unavailable
 from events.log import Record
 from infra.cli.checks import Check
@@ -95,7 +97,7 @@ def accounts(settings: Settings) -> Check:
         return Check("accounts", "ok", "made at the first start")
     try:
         found = asyncio.run(look_at(settings.accounts_url or read_only_url(path)))
-    except (TidingsError, ImportError) as error:
+    except (TidingsError, SQLAlchemyError, ImportError) as error:
         cause = error.__cause__ or error
         return Check("accounts", "fail", f"cannot be read: {cause}", "check TIDINGS_ACCOUNTS_URL and its server")
     return _accounts(found, settings)
@@ -180,7 +182,7 @@ def _views(data: Path, reader: LogReader) -> Check:
         return Check("views", "fail", "they stand beyond the log's end", mend)
     if parked:
         chat_id, (offset, why) = min(parked.items(), key=lambda each: each[1][0])
-        found = f"{len(parked)} chats are parked; the first is {chat_id} at offset {offset}: {why}"
+        found = f"{len(parked)} parked; the first chat is {chat_id}, at offset {offset}: {why}"
         return Check(
             "views", "warn", found, f"look at it: tidings events tail --no-follow --chat {chat_id} --from start"
         )

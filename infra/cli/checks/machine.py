@@ -74,8 +74,8 @@ def sqlite(data: Path) -> Check:
     return Check("sqlite", "ok", f"{found}, WAL works")
 
 
-def port(host: str, number: int, data: Path) -> Check:
-    """Whether `serve` could listen there, or does already."""
+def port(host: str, number: int, data: Path, patience_s: float = PATIENCE_S) -> Check:
+    """Whether `serve` could listen there, or does already; what listens has `patience_s` to answer."""
     where = f"{host}:{number}"
     served, _ = is_served(data)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -93,7 +93,7 @@ def port(host: str, number: int, data: Path) -> Check:
             return Check("port", "ok", f"{where} is free")
     url = f"http://[{host}]:{number}" if family == socket.AF_INET6 else f"http://{host}:{number}"
     try:
-        with urlopen(f"{url}/healthz", timeout=PATIENCE_S), urlopen(f"{url}/v1/info", timeout=PATIENCE_S) as answer:
+        with urlopen(f"{url}/healthz", timeout=patience_s), urlopen(f"{url}/v1/info", timeout=patience_s) as answer:
             running = msgspec.json.decode(answer.read())["version"]
     except (OSError, HTTPException, msgspec.DecodeError, KeyError, TypeError):
         return Check("port", "fail", f"{where} is taken by another program", "choose another with --port, 0 for any")
