@@ -57,7 +57,7 @@ async def set_the_scene(app: App) -> Made:
     path = demo_file(app.settings.data)
     made = _read(path)
     if len(await app.accounts.known_users(made.people.values())) < len(made.people):
-        logger.info("somebody of the demo was erased: it begins anew")
+        logger.info("somebody of the demo is not known here: it begins anew")
         made = Made()
     if made.finished:
         return made
