@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from api.http.models import Body, Time
 from events.types import History, MessageKind, Role
@@ -16,7 +16,12 @@ MAX_WATCHED = 1_000
 UUID7 = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 
 
-Seq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 5.0 is the integer 5."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Seq = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MAX_SEQ)]
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE)]
 MintedId = Annotated[str, Field(pattern=UUID7, json_schema_extra={"format": "uuid7"})]
 """An id that the client mints: a UUIDv7 in lower case, its time at most two minutes ahead of the server's."""

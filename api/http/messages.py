@@ -19,7 +19,7 @@ from api.http.chat_shapes import (
     content,
 )
 from api.http.models import Limit, Micros
-from api.http.routing import Caller, Svc, make_router, problems
+from api.http.routing import Caller, Svc, make_router, problem_response, problems
 from api.http.settled import Chats, Reader, commands_answers, concluded, read_answers
 from api.http.shown import entry_shapes, message_shapes
 from api.shapes import MessageShape
@@ -159,7 +159,10 @@ async def message_list(
 
 @router.get(
     "/v1/chats/{chat_id}/messages/{message_id}",
-    responses=read_answers(content(MessageAnswer, "The message."), NoSuchChat, NoSuchMessage, WasRefused),
+    responses={
+        **read_answers(content(MessageAnswer, "The message."), NoSuchChat, NoSuchMessage),
+        409: problem_response("The message was refused, with the code that sending it had."),
+    },
 )
 async def one_message(chat_id: str, message_id: str, caller: Reader, chats: Chats) -> Response:
     """One message. One's own that was refused answers 409 with the `code` of the refusal, in or out of the chat."""

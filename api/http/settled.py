@@ -16,7 +16,7 @@ from events.log import Position
 
 HEADER = "Tidings-Min-Position"
 MAX_POSITIONS = 1_000
-_POSITIONS = {"items": {"type": "string", "pattern": r"^[0-9]{1,9}:[0-9]{1,18}$", "format": "position"}}
+_POSITIONS = {"minItems": 1, "items": {"type": "string", "pattern": r"^[0-9]{1,9}:[0-9]{1,18}$", "format": "position"}}
 
 
 def parse_positions(text: str, partitions: int) -> dict[int, int]:

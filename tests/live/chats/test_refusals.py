@@ -287,16 +287,24 @@ TOO_LARGE: list[Case] = [
 ]
 
 
+CASES: list[Case] = [
+    *NOT_A_MEMBER,
+    *IN_A_DIRECT_CHAT,
+    *WITHOUT_THE_ROLE,
+    *NAMES_NOTHING,
+    *NOT_VALID,
+    *PAGES,
+    *CONFLICTS,
+    *TOO_LARGE,
+]
+
+
 def name_of(case: Case) -> str:
     who, method, path, body, _, code = case
     return f"{who} {method} {path[:60]} {str(body)[:40] if body else ''}: {code}"
 
 
-@pytest.mark.parametrize(
-    "case",
-    [*NOT_A_MEMBER, *IN_A_DIRECT_CHAT, *WITHOUT_THE_ROLE, *NAMES_NOTHING, *NOT_VALID, *PAGES, *CONFLICTS, *TOO_LARGE],
-    ids=name_of,
-)
+@pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_is_refused(world: World, case: Case) -> None:
     who, method, path, body, status, code = case
     answer = world.people[who].call(method, world.fill(path), world.fill(body))
