@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 
 const GATHER_MS = 500;
-const STAY_MS = 5_000; // then it is gone from the page: what was said may be erased
+const STAY_MS = 2_000; // then it is gone from the page: what was said may be erased
 
 export class Announcer {
   #lines = [];
