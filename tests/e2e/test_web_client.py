@@ -15,7 +15,8 @@ from tests.support.gate import Gate
 from tests.support.server import Server
 
 FIRST_LOAD_BYTES = 100 * 1024
-MANY = 200
+MANY = 210
+"""More than the 200 events that a replay holds."""
 MOST_ROWS = 120
 
 pytestmark = pytest.mark.needs("chromium")
@@ -242,27 +243,36 @@ def test_a_refused_message_says_why_and_can_be_taken_back(person: People) -> Non
     assert ana.texts(chat_id) == ["an answer to nothing"]
 
 
-def test_a_long_chat_keeps_few_rows_and_reaches_its_beginning(person: People, newcomer: Newcomers) -> None:
-    ana, ben = person("Ana"), newcomer("Ben")
-    chat_id = ben.direct(ana.caller)
-    for number in range(1, MANY + 1):
-        ben.say(chat_id, f"message {number}")
-    ana.open("Ben")
-    rows = ana.page.locator(".message-list .row")
-    # It opens where reading ended, not at the end.
-    expect(ana.page.locator(".new-line")).to_be_in_viewport()
-    expect(ana.bubbles("message 1")).to_be_in_viewport()
-    ana.page.get_by_role("button", name=re.compile("Go to the end")).click()
-    expect(ana.bubbles(f"message {MANY}")).to_be_in_viewport()
-    assert rows.count() < MOST_ROWS
-    expect(ana.row("Ben")).not_to_contain_text("unread")
+def test_more_than_a_replay_holds_is_caught_up_with_and_a_long_chat_keeps_few_rows(
+    server: Server, person: People, newcomer: Newcomers
+) -> None:
+    with Gate(server.port) as gate:
+        ana, ben = person("Ana", url=gate.url), newcomer("Ben")
+        chat_id = ben.direct(ana.caller)
+        expect(ana.row("Ben")).to_be_visible()
+        gate.shut()
+        for number in range(1, MANY + 1):
+            ben.say(chat_id, f"message {number}")
+        gate.open()
+        ana.page.get_by_role("button", name="Try now").click()
+        expect(ana.row("Ben")).to_contain_text(f"{MANY} unread messages")
 
-    ana.page.locator(".message-list .virtual-list").evaluate("list => { list.scrollTop = 0; }")
-    expect(ana.bubbles("message 1")).to_be_in_viewport()
-    assert rows.count() < MOST_ROWS
-    ben.say(chat_id, "while Ana reads the beginning")
-    expect(ana.page.get_by_role("button", name="Go to the end, 1 new message")).to_be_visible()
-    expect(ana.bubbles("message 1")).to_be_in_viewport()
+        ana.open("Ben")
+        rows = ana.page.locator(".message-list .row")
+        # It opens where reading ended, not at the end.
+        expect(ana.page.locator(".new-line")).to_be_in_viewport()
+        expect(ana.bubbles("message 1")).to_be_in_viewport()
+        ana.page.get_by_role("button", name=re.compile("Go to the end")).click()
+        expect(ana.bubbles(f"message {MANY}")).to_be_in_viewport()
+        assert rows.count() < MOST_ROWS
+        expect(ana.row("Ben")).not_to_contain_text("unread")
+
+        ana.page.locator(".message-list .virtual-list").evaluate("list => { list.scrollTop = 0; }")
+        expect(ana.bubbles("message 1")).to_be_in_viewport()
+        assert rows.count() < MOST_ROWS
+        ben.say(chat_id, "while Ana reads the beginning")
+        expect(ana.page.get_by_role("button", name="Go to the end, 1 new message")).to_be_visible()
+        expect(ana.bubbles("message 1")).to_be_in_viewport()
 
 
 def test_on_a_phone_there_is_one_pane_at_a_time(person: People, newcomer: Newcomers) -> None:

@@ -293,8 +293,8 @@ test("a group keeps its id when its creation is repeated after a lost answer", a
     },
   });
   const group = { chat_id: client.account.newId(), title: "Quay", member_ids: [] };
-  await assert.rejects(client.createGroup(group), { code: "unavailable" });
-  const chat = await client.createGroup(group);
+  await assert.rejects(client.commands.createGroup(group), { code: "unavailable" });
+  const chat = await client.commands.createGroup(group);
   assert.equal(bodies[0].chat_id, bodies[1].chat_id);
   assert.equal(chat.id, group.chat_id);
 });
@@ -306,7 +306,7 @@ test("a chat whose creation the fold has not reached yet is read when it has", a
       "GET /v1/chats/d1": { chat: directValue() },
     },
   });
-  const chat = await client.createDirect("ben");
+  const chat = await client.commands.createDirect("ben");
   assert.equal(chat.id, "d1");
   assert.equal(seen.at(-1).headers["Tidings-Min-Position"], "0:7");
 });

@@ -81,7 +81,10 @@ export class Chat {
 
   /** The contract's `chat` object. One that is older than what is already known changes nothing. */
   takeSnapshot(snapshot) {
-    if (snapshot.head_seq < this.applied) return;
+    if (snapshot.head_seq < this.applied) {
+      if (this.me && snapshot.me) this.me = { ...this.me, muted_until: snapshot.me.muted_until }; // no event tells of it
+      return;
+    }
     this.kind = snapshot.kind;
     this.title = snapshot.title;
     this.open = snapshot.open;

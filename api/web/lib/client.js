@@ -1,6 +1,7 @@
 /** A signed-in user's live client: store, connection and outbox working together. Runs in a page and in Node. */
 
 import { messageOf } from "./chat.js";
+import { Commands } from "./commands.js";
 import { Connection, systemClock } from "./connection.js";
 import { Drafts } from "./drafts.js";
 import { Emitter } from "./emitter.js";
@@ -61,6 +62,12 @@ export class Client extends Emitter {
       onServerTime: (time) => account.setServerTime(time),
       onAck: (entry) => this.#acknowledged(entry),
       clock,
+    });
+    this.commands = new Commands({
+      api: account.api,
+      store: this.store,
+      connection: this.connection,
+      newId: account.newId,
     });
     this.loader = new Loader({ api: account.api, store: this.store, clock });
     this.#wire();
@@ -164,63 +171,11 @@ export class Client extends Emitter {
     this.connection.post({ type: "status", status });
   }
 
-  async createDirect(userId) {
-    return this.#created(await this.api.createDirect(userId));
-  }
-
-  /** `{title, member_ids, open?, history?}`. The id is ours, so a repeat after a lost answer makes no second group. */
-  async createGroup({ chat_id = this.#account.newId(), ...rest }) {
-    return this.#created(await this.api.createGroup({ chat_id, ...rest }));
-  }
-
-  async join(chatId) {
-    await this.#command(chatId, this.api.join(chatId), true);
-    return this.store.chat(chatId);
-  }
-
-  change(chatId, body) {
-    return this.#command(chatId, this.api.changeChat(chatId, body));
-  }
-
-  addMembers(chatId, userIds) {
-    return this.#command(chatId, this.api.addMembers(chatId, userIds));
-  }
-
-  removeMember(chatId, userId) {
-    return this.#command(chatId, this.api.removeMember(chatId, userId));
-  }
-
-  setRole(chatId, userId, role) {
-    return this.#command(chatId, this.api.setRole(chatId, userId, role));
-  }
-
-  mute(chatId, until) {
-    return this.#command(chatId, this.api.mute(chatId, until), true);
-  }
-
-  async leave(chatId) {
-    await this.api.leave(chatId);
-    if (this.connection.state !== "online") this.store.remove(chatId); // else `gone` is on its way
-  }
-
   /** Drop a chat that this user is out of, with what was never sent there. */
   async forget(chatId) {
     for (const entry of this.outbox.of(chatId)) await this.outbox.remove(entry.message_id);
     this.drafts.clear(chatId);
     this.store.remove(chatId);
-  }
-
-  // While the fold is behind, the answer has only the chat's id and a position to wait for.
-  async #created({ chat, chat_id: chatId, position }) {
-    return this.store.takeChat(chat ?? (await this.api.chat(chatId, position)).chat);
-  }
-
-  // Events tell the outcome of a command; without a connection, or where no event does, the chat is read again.
-  async #command(chatId, answer, read = false) {
-    const { position } = (await answer) ?? {};
-    if (!read && this.connection.state === "online") return;
-    const { chat } = await this.api.chat(chatId, position);
-    this.store.takeChat(chat);
   }
 
   #wire() {

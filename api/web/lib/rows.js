@@ -6,6 +6,11 @@
 import { messageOf } from "./chat.js";
 import { sameDay, sameMinute } from "./time.js";
 
+/** How an entry of the outbox shows: "sending", "sent" or "refused". */
+export function stateOf(entry) {
+  return { queued: "sending", acked: "sent", refused: "refused" }[entry.state];
+}
+
 /**
  * Row number 0 is the first event that the reader may see; the timeline's rows stand at `seq - first`.
  * `newAfter`: the seq after which messages were new when the chat was opened, or null.
@@ -95,9 +100,9 @@ export class Rows {
       reply_to_message: entry.reply_to_message ?? null,
       erased: false,
     };
-    const state = { queued: "sending", acked: "sent", refused: "refused" }[entry.state];
     const at = new Date(entry.created_at);
-    return { kind: "message", key: entry.message_id, seq: null, at, message, mine: true, state, code: entry.code };
+    const { message_id: key, code } = entry;
+    return { kind: "message", key, seq: null, at, message, mine: true, state: stateOf(entry), code };
   }
 }
 

@@ -1,21 +1,13 @@
 /** The left pane: every chat with its last message, a search over chats and people, and a way to start a new one. */
 
-import { snippet } from "../lib/text.js";
-import { listTime } from "../lib/time.js";
-import { counted, eventLine, explain, nameList } from "../lib/words.js";
+import { explain } from "../lib/words.js";
 import { avatar } from "./avatar.js";
-import { Subscriptions, coalesce, fill, h, icon, iconButton } from "./dom.js";
+import { chatSkeleton, describeChat, paintChat } from "./chat-row.js";
+import { Subscriptions, coalesce, fill, h, icon } from "./dom.js";
 
 const SEARCH_PAUSE_MS = 200;
 const MINUTE_MS = 60_000;
 const SKELETONS = 6;
-const TICKS = {
-  sending: ["clock", "Sending"],
-  refused: ["alert", "Not sent"],
-  sent: ["check", "Sent"],
-  delivered: ["checks", "Delivered"],
-  read: ["checks", "Read"],
-};
 
 export class ChatList {
   #client;
@@ -108,7 +100,8 @@ export class ChatList {
     const { store, people, me } = this.#client;
     fill(this.#me, avatar({ id: me.user_id, name: people.nameOf(me.user_id), small: true }));
     if (!store.loaded) {
-      if (!this.#list.querySelector(".chat-skeleton")) fill(this.#list, Array.from({ length: SKELETONS }, skeleton));
+      if (!this.#list.querySelector(".chat-skeleton"))
+        fill(this.#list, Array.from({ length: SKELETONS }, chatSkeleton));
       return;
     }
     const needle = this.#needle;
@@ -130,63 +123,15 @@ export class ChatList {
   }
 
   #row(chat) {
-    const view = this.#describe(chat);
+    const view = describeChat(chat, this.#client, chat.id === this.#openChatId);
     const signature = JSON.stringify(view);
     const known = this.#rows.get(chat.id);
     if (known?.signature === signature) return known.element;
     const element =
       known?.element ?? h("li", { class: "chat" }, h("a", { class: "chat-link", href: `#chat/${chat.id}` }));
     this.#rows.set(chat.id, { element, signature });
-    paint(element.firstElementChild, chat, view);
+    paintChat(element.firstElementChild, view);
     return element;
-  }
-
-  /** What a row shows, as plain values, so that rows that look the same are left alone. */
-  #describe(chat) {
-    const { store, people, outbox, drafts, me } = this.#client;
-    const waiting = outbox
-      .of(chat.id)
-      .filter((entry) => !chat.timeline.seqOf(entry.message_id))
-      .at(-1);
-    const isOpen = chat.id === this.#openChatId;
-    const draft = isOpen ? "" : drafts.get(chat.id).text.trim();
-    const typing = people.typingIn(chat.id).map((userId) => people.nameOf(userId));
-    const nameOf = (userId) => (userId === me.user_id ? "You" : people.nameOf(userId));
-    const { last } = chat;
-    let state = null;
-    let line = "";
-    let lead = "";
-    if (typing.length) {
-      lead = chat.kind === "direct" ? "typing…" : `${nameList(typing)} typing…`;
-    } else if (chat.gone) {
-      line = chat.gone === "removed" ? "You were removed" : "No longer in this chat";
-    } else if (draft) {
-      lead = "Draft:";
-      line = snippet({ text: draft });
-    } else if (waiting) {
-      state = { queued: "sending", acked: "sent", refused: "refused" }[waiting.state];
-      line = snippet(waiting);
-    } else if (last) {
-      const mine = last.sender_id === me.user_id;
-      state = mine ? chat.tick(last.seq) : null;
-      line = (mine || chat.kind === "direct" ? "" : `${nameOf(last.sender_id)}: `) + snippet(last);
-    } else {
-      const item = chat.timeline.get(chat.head);
-      line = (item && eventLine(item.event, nameOf)) || "No messages yet";
-    }
-    return {
-      title: store.titleOf(chat),
-      presence: chat.peerId ? people.presenceOf(chat.peerId).status : null,
-      time: chat.activityAt ? listTime(new Date(chat.activityAt), new Date()) : "",
-      state,
-      lead,
-      line,
-      isDraft: Boolean(lead) && !typing.length,
-      unread: chat.unread,
-      muted: chat.isMuted(this.#client.now()),
-      gone: chat.gone,
-      isOpen,
-    };
   }
 
   #searched() {
@@ -234,7 +179,7 @@ export class ChatList {
 
   async #start({ user_id: userId }) {
     try {
-      const chat = await this.#client.createDirect(userId);
+      const chat = await this.#client.commands.createDirect(userId);
       this.#shell.openChat(chat.id);
     } catch (error) {
       this.#shell.tell(error);
@@ -271,56 +216,6 @@ export class ChatList {
       event.preventDefault();
     }
   }
-}
-
-function paint(link, chat, view) {
-  link.toggleAttribute("aria-current", view.isOpen);
-  link.classList.toggle("is-gone", Boolean(view.gone));
-  const [drawing, label] = TICKS[view.state] ?? [];
-  fill(
-    link,
-    avatar({ id: chat.peerId ?? chat.id, name: view.title, presence: view.presence }),
-    h(
-      "span",
-      { class: "chat-lines" },
-      h(
-        "span",
-        { class: "chat-line" },
-        h("span", { class: "chat-title" }, view.title),
-        view.presence && view.presence !== "offline" && h("span", { class: "visually-hidden" }, `, ${view.presence}`),
-        view.muted && icon("muted", "Muted"),
-        h("span", { class: "chat-time" }, view.time),
-      ),
-      h(
-        "span",
-        { class: "chat-line" },
-        drawing && h("span", { class: "tick", data: { state: view.state } }, icon(drawing, label)),
-        h(
-          "span",
-          { class: "chat-snippet" },
-          view.lead && h("span", { class: view.isDraft ? "lead is-draft" : "lead" }, view.lead),
-          view.lead && view.line && " ",
-          view.line,
-        ),
-        view.unread > 0 &&
-          h(
-            "span",
-            { class: view.muted ? "pill is-muted" : "pill" },
-            h("span", { "aria-hidden": "true" }, view.unread > 999 ? "999+" : String(view.unread)),
-            h("span", { class: "visually-hidden" }, counted(view.unread, "unread message")),
-          ),
-      ),
-    ),
-  );
-}
-
-function skeleton() {
-  return h(
-    "li",
-    { class: "chat-skeleton", "aria-hidden": "true" },
-    h("span", { class: "skeleton round" }),
-    h("span", { class: "chat-lines" }, h("span", { class: "skeleton" }), h("span", { class: "skeleton" })),
-  );
 }
 
 /** Make `elements` the children of `parent`, moving only those out of place, so that focus and scroll stay. */

@@ -64,7 +64,9 @@ export class Details {
       fill(this.#body);
       return;
     }
-    if (this.#isRenaming && this.#body.querySelector("form")) return; // do not take the field from under the fingers
+    // Do not take a field from under the fingers, nor the list that a select has open.
+    if (this.#isRenaming && this.#body.querySelector("form")) return;
+    if (this.#body.contains(document.activeElement) && document.activeElement.matches("select")) return;
     const { focusKey } = document.activeElement?.dataset ?? {};
     fill(
       this.#body,
@@ -128,7 +130,7 @@ export class Details {
     );
     const submit = async (event) => {
       event.preventDefault();
-      const change = () => this.#client.change(chat.id, { title: input.value.trim() });
+      const change = () => this.#client.commands.change(chat.id, { title: input.value.trim() });
       if (await busy(save, change, (error) => this.#shell.tell(error))) this.#rename(false);
     };
     return h("form", { class: "rename", on: { submit } }, input, h("div", { class: "buttons" }, cancel, save));
@@ -140,7 +142,7 @@ export class Details {
       "section",
       {},
       muted
-        ? this.#row("muted", "Muted", "Unmute", () => this.#client.mute(chat.id, null))
+        ? this.#row("muted", "Muted", "Unmute", () => this.#client.commands.mute(chat.id, null))
         : h("div", { class: "details-row" }, icon("muted"), h("span", {}, "Mute"), this.#muteSelect(chat)),
       chat.kind === "group" && chat.may("open") && this.#openRow(chat),
       chat.open && this.#row("copy", "Anyone with the link may join", "Copy the link", () => this.#copyLink(chat)),
@@ -161,11 +163,12 @@ export class Details {
       h("option", { value: "" }, "No"),
       choices,
     );
+    select.addEventListener("blur", () => this.#refresh());
     select.addEventListener("change", () => {
       const until = new Date(this.#client.now().getTime() + MUTES[select.value]).toISOString();
       void busy(
         select,
-        () => this.#client.mute(chat.id, until),
+        () => this.#client.commands.mute(chat.id, until),
         (error) => this.#shell.tell(error),
       );
     });
@@ -175,7 +178,7 @@ export class Details {
   #openRow(chat) {
     const box = h("input", { type: "checkbox", role: "switch", checked: chat.open, data: { focusKey: "open" } });
     box.addEventListener("change", async () => {
-      const change = () => this.#client.change(chat.id, { open: box.checked });
+      const change = () => this.#client.commands.change(chat.id, { open: box.checked });
       if (!(await busy(box, change, (error) => this.#shell.tell(error)))) box.checked = chat.open;
     });
     return h(
@@ -198,7 +201,7 @@ export class Details {
         ? "The longest-serving admin, or else member, becomes the owner. You will no longer see what is written here."
         : "You will no longer see what is written here.";
       if (!(await confirm({ title: "Leave the group?", text, action: "Leave" }))) return;
-      await this.#client.leave(chat.id);
+      await this.#client.commands.leave(chat.id);
       this.#shell.back();
     };
     const button = h(

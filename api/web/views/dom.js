@@ -124,6 +124,7 @@ export class Subscriptions {
 
 /** While `work` runs the button is off and says so; answers whether it went well. Errors go to `report`. */
 export async function busy(button, work, report) {
+  const hadFocus = button === document.activeElement;
   button.disabled = true;
   button.setAttribute("aria-busy", "true");
   try {
@@ -134,6 +135,7 @@ export async function busy(button, work, report) {
     return false;
   } finally {
     button.disabled = false;
+    if (hadFocus && document.activeElement === document.body) button.focus();
     button.removeAttribute("aria-busy");
   }
 }

@@ -4,7 +4,7 @@
 
 import { exactTime, fullMoment } from "../lib/time.js";
 import { counted } from "../lib/words.js";
-import { Subscriptions, coalesce, fill, h, icon, iconButton } from "./dom.js";
+import { Subscriptions, coalesce, h, icon, iconButton } from "./dom.js";
 import { VirtualList } from "./virtual-list.js";
 
 const ESTIMATE_PX = 45;

@@ -99,9 +99,9 @@ export class Members {
     const chat = this.#chat;
     const act = (label, work, className = "secondary") =>
       this.#button(label, async () => this.#done(await work()), className);
-    const setRole = (next) => () => client.setRole(chat.id, userId, next);
+    const setRole = (next) => () => client.commands.setRole(chat.id, userId, next);
     return [
-      act("Message", async () => this.#shell.openChat((await client.createDirect(userId)).id)),
+      act("Message", async () => this.#shell.openChat((await client.commands.createDirect(userId)).id)),
       chat.may("setRole") && role === "member" && act("Make admin", setRole("admin")),
       chat.may("setRole") && role === "admin" && act("Make plain member", setRole("member")),
       chat.may("setRole") && act("Hand over the group", () => this.#handOver(userId, name)),
@@ -120,13 +120,13 @@ export class Members {
   async #handOver(userId, name) {
     const text = `${name} becomes the owner of this group, and you stay as an admin.`;
     if (!(await confirm({ title: "Hand over the group?", text, action: "Hand over" }))) return false;
-    return this.#client.setRole(this.#chat.id, userId, "owner");
+    return this.#client.commands.setRole(this.#chat.id, userId, "owner");
   }
 
   async #remove(userId, name) {
     const text = `${name} will no longer see what is written here.`;
     if (!(await confirm({ title: `Remove ${name}?`, text, action: "Remove" }))) return false;
-    return this.#client.removeMember(this.#chat.id, userId);
+    return this.#client.commands.removeMember(this.#chat.id, userId);
   }
 
   #add() {
@@ -148,7 +148,8 @@ export class Members {
       const fail = (error) => {
         problem.textContent = explain(error);
       };
-      if (!(await busy(submit, () => this.#client.addMembers(this.#chat.id, [...picker.chosen.keys()]), fail))) return;
+      if (!(await busy(submit, () => this.#client.commands.addMembers(this.#chat.id, [...picker.chosen.keys()]), fail)))
+        return;
       dialog.close();
       this.#done(true);
     });

@@ -4,15 +4,9 @@ import { isLong, linkParts, snippet } from "../lib/text.js";
 import { clockTime, dayLabel, fullMoment } from "../lib/time.js";
 import { eventLine, reason } from "../lib/words.js";
 import { avatar, colourOf } from "./avatar.js";
-import { fill, h, icon, iconButton } from "./dom.js";
+import { fill, h, iconButton } from "./dom.js";
+import { tick, tickLabel } from "./tick.js";
 
-const STATES = {
-  sending: ["clock", "Sending"],
-  sent: ["check", "Sent"],
-  delivered: ["checks", "Delivered"],
-  read: ["checks", "Read"],
-  refused: ["alert", "Not sent"],
-};
 const HOPELESS = new Set(["too_large", "invalid", "no_such_chat"]); // another try would end the same way
 
 /**
@@ -153,13 +147,12 @@ function refusal(row, scene) {
 }
 
 function annotate(element, row, noted, name) {
-  const [drawing, label] = STATES[row.state] ?? [];
   const who = row.mine ? "You" : name;
-  const said = [who, clockTime(row.at), label].filter(Boolean).join(", ");
+  const said = [who, clockTime(row.at), row.state && tickLabel(row.state)].filter(Boolean).join(", ");
   element.querySelector(".message").setAttribute("aria-label", said);
   fill(
     element.querySelector(".meta"),
     noted && h("time", { datetime: row.at.toISOString(), title: fullMoment(row.at) }, clockTime(row.at)),
-    noted && drawing && h("span", { class: "tick", data: { state: row.state }, title: label }, icon(drawing, label)),
+    noted && row.state && tick(row.state),
   );
 }

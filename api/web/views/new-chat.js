@@ -46,7 +46,7 @@ export function newChat({ client, shell }) {
   function person() {
     const start = async (user) => {
       try {
-        arrive(await client.createDirect(user.user_id));
+        arrive(await client.commands.createDirect(user.user_id));
       } catch (error) {
         fail(error);
       }
@@ -74,14 +74,14 @@ export function newChat({ client, shell }) {
     const submit = (event) => {
       event.preventDefault();
       const members = [...picker.chosen.keys()];
-      const body = {
+      const wanted = {
         chat_id: chatId,
         title: title.value.trim(),
         member_ids: members,
         open: open.checked,
         history: history.value,
       };
-      void busy(create, async () => arrive(await client.createGroup(body)), fail);
+      void busy(create, async () => arrive(await client.commands.createGroup(wanted)), fail);
     };
     fill(
       body,
@@ -109,7 +109,7 @@ export function newChat({ client, shell }) {
     const submit = (event) => {
       event.preventDefault();
       const chatId = chatIdIn(address.value);
-      if (chatId) void busy(join, async () => arrive(await client.join(chatId)), fail);
+      if (chatId) void busy(join, async () => arrive(await client.commands.join(chatId)), fail);
       else problem.textContent = "There is no group's id in this.";
     };
     fill(

@@ -208,7 +208,7 @@ export class Shell {
       const text = "The members will see that you joined.";
       if (!(await confirm({ title: "Join this group?", text, action: "Join" }))) return;
       try {
-        await this.#client.join(chatId);
+        await this.#client.commands.join(chatId);
       } catch (error) {
         this.tell(error);
         return;
