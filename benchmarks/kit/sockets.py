@@ -77,6 +77,8 @@ class Socket(WSListener):
         transport, _ = await ws_connect(
             make, url, extra_headers={"Sec-WebSocket-Protocol": "chat.v1"}, read_buffer_init_size=4096
         )
+        if transport.is_disconnected:  # during the handshake, which picows tells nobody
+            raise Trouble("the server hung up during the handshake")
         socket = made[0]
         socket._transport = transport
         hello: dict[str, Any] = {"type": "connect", "id": "c", "token": person.token}

@@ -89,6 +89,8 @@ class Server:
     def environment(self) -> dict[str, str]:
         """What the server and CLI calls on its data run with."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TIDINGS_")}
+        # Without bytecode a start compiles everything anew, several seconds of it; tests start often.
+        inherited.pop("PYTHONDONTWRITEBYTECODE", None)
         return {**inherited, "PYTHONUNBUFFERED": "1", **self._settings}
 
     def wait_ready(self) -> None:

@@ -96,6 +96,13 @@ class Talker:
         self.quiet = False
         """Say nothing new, but stay."""
 
+    def __repr__(self) -> str:
+        line = "connected" if self._connected else "not connected"
+        return (
+            f"{self.name}: {line}, closed with {self.codes[-5:]}, faults {self.faults}, cursors {self.cursors}, "
+            f"{len(self.books.pending)} unanswered {list(self.books.pending)[:3]}"
+        )
+
     @property
     def headers(self) -> dict[str, str]:
         """For HTTP calls as this user."""
@@ -114,6 +121,8 @@ class Talker:
                 )
             except (OSError, WSError, TimeoutError, asyncio.InvalidStateError):
                 await self._wait(line.ended, _RECONNECT_S)
+                continue
+            if self._transport.is_disconnected:  # during the handshake, which picows tells nobody
                 continue
             try:
                 await self._talk(line)

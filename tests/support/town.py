@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import pytest
 
 from tests.support.server import Server
 from tests.support.talkers import Talker
@@ -217,14 +218,22 @@ async def settled(town: Town, http: httpx.AsyncClient) -> dict[str, list[Event]]
     """Wait until every question is answered and every live client has all; gives the events."""
     for talker in town.everybody:
         talker.quiet = True
-    async with asyncio.timeout(SETTLE_S):
-        for talker in town.everybody:
-            await talker.until(talker.has_all_answers)
-        chats = await read_back(town, http)
-        for talker in town.talkers:
-            for chat_id in talker.first:
-                await talker.until(partial(talker.has_heard, chat_id, len(chats[chat_id])))
+    for talker in town.everybody:
+        await settle(talker, talker.has_all_answers)
+    chats = await read_back(town, http)
+    for talker in town.talkers:
+        for chat_id in talker.first:
+            await settle(talker, partial(talker.has_heard, chat_id, len(chats[chat_id])))
     return await read_back(town, http)
+
+
+async def settle(talker: Talker, condition: Callable[[], bool]) -> None:
+    """Wait for a talker's condition, and say how it stands if that takes too long."""
+    try:
+        async with asyncio.timeout(SETTLE_S):
+            await talker.until(condition)
+    except TimeoutError:
+        pytest.fail(f"not settled: {talker}")
 
 
 def check_heard(town: Town, chats: dict[str, list[Event]]) -> None:
