@@ -1,0 +1,225 @@
+"""One connection of a process to a Cassandra cluster, made on first use and made anew when it is lost for good.
+
+Statements run on the driver's own thread. A whole group of them costs the event loop one wake-up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from cassandra import ConsistencyLevel
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, TokenAwarePolicy
+from cassandra.query import tuple_factory
+
+from infra.cassandra.burst import Burst, Row
+from infra.cassandra.errors import translate, translated
+
+_RECONNECT_S = (0.1, 2.0)
+"""The driver's pauses between two attempts to reach a node: first and longest."""
+_RENEW_AFTER_S = 30.0
+"""After so long without any node the driver is started anew, which asks for the nodes' addresses again."""
+_RETRY_S = 0.5
+"""How long a failed attempt to connect answers for others too."""
+_HEARTBEAT_S = 5
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Where a cluster is, and how long to wait for it."""
+
+    hosts: tuple[str, ...]
+    port: int = 9042
+    local_dc: str | None = None
+    """The data centre whose nodes are asked; without it, that of the first node which answers."""
+    user: str | None = None
+    password: str | None = None
+    timeout_s: float = 5.0
+    """For one statement."""
+    at_once: int = 32
+    """Statements of one call that may be under way."""
+
+
+class Link:
+    """A connected session and the statements prepared on it."""
+
+    def __init__(
+        self, cluster: Any, session: Any, at_once: int, report: Callable[[BaseException | None], None]
+    ) -> None:
+        self.cluster = cluster
+        self.session = session
+        self._at_once = at_once
+        self._report = report
+        self._prepared: dict[str, Any] = {}
+
+    def prepare(self, statements: Sequence[str]) -> None:
+        """Blocking. Raises the driver's errors."""
+        for statement in statements:
+            if statement not in self._prepared:
+                self._prepared[statement] = self.session.prepare(statement)
+
+    def has(self, statements: Sequence[str]) -> bool:
+        return all(statement in self._prepared for statement in statements)
+
+    def __getitem__(self, statement: str) -> Any:
+        """The prepared form of a statement."""
+        return self._prepared[statement]
+
+    async def run(self, statements: Sequence[Any]) -> list[list[Row]]:
+        """Run statements, some at once and in no order; the rows of each, all pages. Raises Unavailable: then some
+        may have been carried out, and some may be still.
+        """
+        if not statements:
+            return []
+        try:
+            rows = await Burst(self.session, statements, self._at_once).run()
+        except Exception as error:
+            self._report(error)
+            raise translate(error) from error
+        self._report(None)
+        return rows
+
+
+class Connection:
+    """Makes and keeps the one Link. Usable from several event loops; raises Unavailable while no node answers."""
+
+    def __init__(
+        self,
+        contact: Contact,
+        monotonic: Callable[[], float] = time.monotonic,
+        make_cluster: Callable[[Contact], Any] | None = None,
+    ) -> None:
+        """`make_cluster`: the driver's cluster for a contact; tests give their own."""
+        self.contact = contact
+        self._monotonic = monotonic
+        self._make_cluster = make_cluster or _cluster
+        self._link: Link | None = None
+        self._opening: Future[Link] | None = None
+        self._failed_at: float | None = None
+        self._alone_since: float | None = None
+        self._lock = threading.Lock()
+        # One thread of our own: connecting may take seconds, and the loop's default threads are for others.
+        self._thread = ThreadPoolExecutor(1, "cassandra-connect")
+
+    async def link(self, statements: Sequence[str] = ()) -> Link:
+        """The link, with these statements prepared. Raises Unavailable."""
+        link = self._link
+        if link is None:
+            link = await _shared(self._open_once())
+        if not link.has(statements):
+            await _shared(self._thread.submit(self._prepare, link, statements))
+        return link
+
+    def link_now(self, statements: Sequence[str] = ()) -> Link:
+        """The same, blocking."""
+        link = self._link or self._open_once().result()
+        if not link.has(statements):
+            self._prepare(link, statements)
+        return link
+
+    async def execute(self, statement: str) -> None:
+        """Run one statement by itself, on the side: for changes of the schema. Raises Unavailable."""
+        link = await self.link()
+        await _shared(self._thread.submit(self._execute, link, statement))
+
+    def close(self) -> None:
+        """Blocks for as long as the driver's threads need to end."""
+        self._thread.shutdown(cancel_futures=True)
+        with self._lock:
+            link, self._link = self._link, None
+        if link is not None:
+            link.cluster.shutdown()
+
+    # --- on threads ------------------------------------------------------------------------------------------
+
+    def _open_once(self) -> Future[Link]:
+        """The attempt that is under way, or one that has just failed, or a new one."""
+        with self._lock:
+            opening = self._opening
+            just_failed = self._failed_at is not None and self._monotonic() < self._failed_at + _RETRY_S
+            if opening is None or (opening.done() and not just_failed):
+                opening = self._opening = self._thread.submit(self._open)
+            return opening
+
+    def _open(self) -> Link:
+        if self._link is not None:
+            return self._link
+        cluster = self._make_cluster(self.contact)
+        try:
+            with translated():
+                session = cluster.connect()
+            # A write says itself when it happened: no clock has a say.
+            session.use_client_timestamp = False
+            self._failed_at = self._alone_since = None
+            self._link = Link(cluster, session, self.contact.at_once, self._note)
+        except BaseException:
+            self._failed_at = self._monotonic()
+            cluster.shutdown()
+            raise
+        return self._link
+
+    @staticmethod
+    def _prepare(link: Link, statements: Sequence[str]) -> None:
+        with translated():
+            link.prepare(statements)
+
+    @staticmethod
+    def _execute(link: Link, statement: str) -> None:
+        with translated():
+            link.session.execute(statement, timeout=60.0)
+
+    def _note(self, error: BaseException | None) -> None:
+        """Hear how a call went. The driver finds nodes again by itself, but never asks where they are now."""
+        if not isinstance(error, NoHostAvailable):
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = self._monotonic()
+        elif self._monotonic() > self._alone_since + _RENEW_AFTER_S:
+            self._renew()
+
+    def _renew(self) -> None:
+        with self._lock:
+            link, self._link, self._alone_since = self._link, None, None
+        if link is not None:
+            self._thread.submit(link.cluster.shutdown)
+
+
+async def _shared(future: Future[T]) -> T:
+    """Wait for a thread's work, which goes on where the waiting task is cancelled."""
+    waiting = asyncio.wrap_future(future)
+    waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return await asyncio.shield(waiting)
+
+
+def _cluster(contact: Contact) -> Any:
+    auth = None
+    if contact.user is not None:
+        auth = PlainTextAuthProvider(contact.user, contact.password or "")
+    profile = ExecutionProfile(
+        load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(contact.local_dc or "")),
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        request_timeout=contact.timeout_s,
+        row_factory=tuple_factory,
+    )
+    return Cluster(
+        contact.hosts,
+        port=contact.port,
+        auth_provider=auth,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        reconnection_policy=ExponentialReconnectionPolicy(*_RECONNECT_S, max_attempts=None),
+        idle_heartbeat_interval=_HEARTBEAT_S,
+        idle_heartbeat_timeout=_HEARTBEAT_S,
+        connect_timeout=contact.timeout_s,
+        control_connection_timeout=contact.timeout_s,
+        monitor_reporting_enabled=False,
+        compression=False,
+    )

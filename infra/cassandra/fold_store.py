@@ -1,0 +1,69 @@
+"""The chat views of one generation as their fold writes them.
+
+Three steps, each acknowledged by a quorum before the next: rows, heads with members, position. A crash between them
+repeats work and changes nothing. Every write says itself when it happened, by the offset of the record that it comes
+from, so a paused fold that wakes up and writes late loses against what is there: no lock, no fence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+
+from commands.chat import Chat
+from infra.cassandra.keyspace import Keyspace
+from infra.cassandra.queries import CassandraChatViews, first_uses
+from infra.cassandra.serialise import Serialiser
+from infra.cassandra.tables import PROJECTION, bucket_of, id_of
+from projections.ports import Changes, FirstUse, LogMismatch
+
+
+class CassandraFoldStore(CassandraChatViews):
+    """FoldStore on one keyspace, and ChatViews beside it."""
+
+    def __init__(
+        self,
+        keyspace: Keyspace,
+        incarnation: str,
+        ends: Callable[[], Awaitable[Mapping[int, int]]],
+    ) -> None:
+        """Views of the log `incarnation`; `ends` asks that log for partition → the offset after its last record."""
+        super().__init__(keyspace)
+        self._incarnation = incarnation
+        self._ends = ends
+        self._serialiser = Serialiser(keyspace.writes, incarnation)
+
+    async def positions(self) -> dict[int, int]:
+        rows = await self._keyspace.read_one(self._reads.positions, PROJECTION)
+        # The log's end is asked after the views: it may only have grown meanwhile.
+        ends = await self._ends()
+        for partition, offset, incarnation in rows:
+            if incarnation != self._incarnation:
+                raise LogMismatch(
+                    f"{self._keyspace.name} was folded from the log {incarnation}, not {self._incarnation}"
+                )
+            if offset > ends.get(partition, 0):
+                raise LogMismatch(
+                    f"{self._keyspace.name} stands at {partition}:{offset}, beyond the log's end at "
+                    f"{ends.get(partition, 0)}: was the log restored from an older copy?"
+                )
+        return {partition: offset for partition, offset, _ in rows}
+
+    async def load(self, chat_ids: Collection[str]) -> dict[str, Chat]:
+        return await self._load(chat_ids)
+
+    async def first_uses(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], FirstUse]:
+        return await first_uses(self._keyspace, pairs)
+
+    async def ns(self, pairs: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        keys = [(chat_id, bucket_of(seq), seq) for chat_id, seq in pairs]
+        found = await self._keyspace.read(self._reads.n, *keys)
+        return {pair: rows[0][0] for pair, rows in zip(pairs, found, strict=True) if rows}
+
+    async def parked_chats(self) -> dict[str, int]:
+        return {id_of(key): offset for key, offset in await self._keyspace.read_one(self._reads.parked)}
+
+    async def apply(self, changes: Changes) -> None:
+        write = self._keyspace.write
+        await write(self._serialiser.rows(changes))
+        await write(self._serialiser.heads(changes))
+        await write([self._serialiser.position(changes)])

@@ -1,0 +1,98 @@
+"""The chat views of one generation as queries read them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from commands.chat import Chat, Member
+from events.ids import is_uuid7
+from infra.cassandra.chats import load_chats, summaries
+from infra.cassandra.keyspace import Keyspace
+from infra.cassandra.logical import logical_rows
+from infra.cassandra.tables import bucket_of, id_of, week_of
+from infra.cassandra.timeline import Heads, Timeline
+from projections.logical import hash_of
+from projections.ports import Entry, FirstUse, Page, Refused, Summary
+
+
+class CassandraChatViews:
+    """ChatViews on one keyspace. Usable by several tasks at once."""
+
+    def __init__(self, keyspace: Keyspace) -> None:
+        self._keyspace = keyspace
+        self._reads = keyspace.reads
+        self._heads = Heads(keyspace)
+        self._timeline = Timeline(keyspace, self._heads)
+
+    async def ping(self) -> None:
+        """Return if the views answer. Raises Unavailable."""
+        await self._heads.read("nobody's")
+
+    async def chat(self, chat_id: str) -> Chat | None:
+        return (await self._load((chat_id,))).get(chat_id)
+
+    async def _load(self, chat_ids: Collection[str]) -> dict[str, Chat]:
+        found = await load_chats(self._keyspace, chat_ids)
+        self._heads.note({chat_id: chat.seq for chat_id, chat in found.items()})
+        return found
+
+    async def chats_of(self, user_id: str) -> list[str]:
+        rows = await self._keyspace.read_one(self._reads.chats_of, user_id)
+        return [id_of(key) for key, left_seq in rows if left_seq == 0]
+
+    async def summaries(self, user_id: str, chat_ids: Collection[str]) -> list[Summary]:
+        found = await summaries(self._keyspace, user_id, chat_ids)
+        self._heads.note({summary.chat.chat_id: summary.chat.seq for summary in found})
+        return found
+
+    async def members(self, chat_id: str, after: str, limit: int) -> list[Member]:
+        return [Member(*row) for row in await self._keyspace.read_one(self._reads.members, chat_id, after, limit)]
+
+    async def entries_after(self, chat_id: str, seq: int, limit: int, messages_only: bool = False) -> Page:
+        return await self._timeline.after(chat_id, seq, limit, messages_only)
+
+    async def entries_before(self, chat_id: str, seq: int, limit: int, messages_only: bool = False) -> Page:
+        return await self._timeline.before(chat_id, seq, limit, messages_only)
+
+    async def entries_at(self, keys: Sequence[tuple[str, int]]) -> list[Entry]:
+        places = [(chat_id, bucket_of(seq), seq) for chat_id, seq in dict.fromkeys(keys) if 0 < seq < 2**31]
+        found = await self._keyspace.read(self._reads.entry, *places)
+        return [Entry(place[0], *row) for place, rows in zip(places, found, strict=True) for row in rows]
+
+    async def first_use(self, chat_id: str, message_id: str) -> FirstUse | None:
+        """Absent until the head counts the message: before that nothing is decided."""
+        use = (await first_uses(self._keyspace, [(chat_id, message_id)])).get((chat_id, message_id))
+        if use is not None and use.seq > self._heads.known(chat_id) and use.seq > await self._heads.read(chat_id):
+            return None
+        return use
+
+    async def refused_at(self, chat_id: str, offset: int) -> Refused | None:
+        rows = await self._keyspace.read_one(self._reads.refused, chat_id, offset)
+        return Refused(chat_id, *rows[0]) if rows else None
+
+    async def seq_before(self, chat_id: str, at_us: int) -> int:
+        """By binary search: time does not decrease with seq."""
+        low, high = 0, await self._heads.read(chat_id)
+        while low < high:
+            middle = (low + high + 1) // 2
+            rows = await self._keyspace.read_one(self._reads.at, chat_id, bucket_of(middle), middle)
+            low, high = (middle, high) if rows[0][0] < at_us else (low, middle - 1)
+        return low
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """All logical rows, as `projections/logical.py` says. Blocks; not one moment: nobody may fold meanwhile."""
+        return logical_rows(self._keyspace)
+
+    def hash(self) -> str:
+        """SHA-256 over all logical rows."""
+        return hash_of(self.rows())
+
+
+async def first_uses(keyspace: Keyspace, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], FirstUse]:
+    """(chat, message id) → its first use, where there is one. Raises Unavailable."""
+    known = [pair for pair in pairs if is_uuid7(pair[1])]
+    keys = [(chat_id, week_of(message_id), UUID(message_id)) for chat_id, message_id in known]
+    found = await keyspace.read(keyspace.reads.use, *keys)
+    return {pair: FirstUse(*pair, *rows[0]) for pair, rows in zip(known, found, strict=True) if rows}
