@@ -4,7 +4,13 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["pytester", "tests.support.needs", "tests.support.javascript", "tests.support.services"]
+pytest_plugins = [
+    "pytester",
+    "tests.support.needs",
+    "tests.support.javascript",
+    "tests.support.services",
+    "tests.support.cassandra_views",
+]
 
 # No deadlines anywhere: how long one example takes says more about the machine than about the code.
 settings.register_profile("dev", deadline=None)

@@ -8,7 +8,6 @@ makes the hot indexes small; message ids, being ordered by time, come first in t
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from commands.chat import MAX_BROADCAST_RECEIPTS, Chat, Member
 from infra.sqlite.committer import CHECKPOINT_BYTES, Checkpoints
 from infra.sqlite.database import connect, connect_read_only, translated
+from projections.logical import hash_of as hash_of
 from projections.ports import (
     Changes,
     Entry,
@@ -458,14 +458,6 @@ def logical_rows(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
         with translated():
             for row in db.execute(query):
                 yield table, *row
-
-
-def hash_of(rows: Iterable[tuple[Any, ...]]) -> str:
-    """SHA-256 over rows, in hex."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(repr(row).encode())
-    return digest.hexdigest()
 
 
 def count_rows(db: sqlite3.Connection) -> int:

@@ -1,4 +1,4 @@
-"""The contract of the views' writing side, on SQLite and on the adversary."""
+"""The contract of the views' writing side, on SQLite, on the adversary and on Cassandra."""
 
 from __future__ import annotations
 
@@ -24,15 +24,19 @@ from infra.sqlite.views import SqliteViews
 from projections.ports import Changes, FirstUse, LogMismatch
 from streams.batch import BatchFold
 from tests.contracts.adversary import Adversary
+from tests.support.cassandra_views import fold_store
 from tests.support.history import ANA, BEN, CLEO, DIRECT, NOON, ROOM, History
 
 M1, M2, M3 = (uuid7(NOON + timedelta(seconds=step)) for step in range(3))
 
 
-@pytest.fixture(params=["sqlite", "adversary"])
+@pytest.fixture(params=["sqlite", "adversary", pytest.param("cassandra", marks=pytest.mark.needs("cassandra"))])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
     if request.param == "adversary":
         yield Adversary()
+        return
+    if request.param == "cassandra":
+        yield fold_store(request.getfixturevalue("keyspace"))
         return
     views = SqliteViews(tmp_path / "views.db", "log", {0: 1_000})
     yield views

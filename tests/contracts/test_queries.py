@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -19,20 +20,26 @@ from events.types import (
     MessageRead,
     MessageSent,
 )
+from infra.cassandra.fold_store import CassandraFoldStore
 from infra.sqlite.views import SqliteViews
 from projections.inbox import InboxPage, inbox, own_chat, place, unread
 from projections.ports import ChatViews, FirstUse, Page
 from projections.timeline import END, bound_before, events_after, message_at, messages_after, newest_messages
 from streams.batch import BatchFold
+from tests.support.cassandra_views import fold_store
 from tests.support.history import ANA, BEN, CLEO, DAN, DIRECT, ROOM, History
 
 Folder = Callable[[History], Awaitable[ChatViews]]
 
 
-@pytest.fixture
-async def fold(tmp_path: Path) -> AsyncIterator[Folder]:
+@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.needs("cassandra"))])
+async def fold(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Folder]:
     """Fold a history into views, from where an earlier call stopped."""
-    store = SqliteViews(tmp_path / "views.db", "log", {0: 10**6})
+    store: SqliteViews | CassandraFoldStore
+    if request.param == "cassandra":
+        store = fold_store(request.getfixturevalue("keyspace"))
+    else:
+        store = SqliteViews(tmp_path / "views.db", "log", {0: 10**6})
     core = BatchFold(store)
 
     async def folded(history: History) -> ChatViews:
@@ -42,7 +49,8 @@ async def fold(tmp_path: Path) -> AsyncIterator[Folder]:
         return store
 
     yield folded
-    store.close()
+    if isinstance(store, SqliteViews):
+        store.close()
 
 
 def message(history: History, body: bytes = b"sealed") -> MessageSent:
@@ -76,11 +84,8 @@ def seqs(page: Page) -> list[int]:
 
 
 @pytest.mark.parametrize("script", ["", "mmm", "mjm", "mmtjtmmtm", "mjtttt", "jmtmtm", "mmmmj", "tjt"])
-@pytest.mark.parametrize("limit", [1, 2, 3, 50])
 @pytest.mark.parametrize("reader", [ANA, CLEO])
-async def test_pages_are_what_a_reading_of_the_whole_chat_gives(
-    fold: Folder, script: str, limit: int, reader: str
-) -> None:
+async def test_pages_are_what_a_reading_of_the_whole_chat_gives(fold: Folder, script: str, reader: str) -> None:
     views = await fold(talk(History(), script + ("" if "j" in script else "j")))
     summary = await own_chat(views, reader, ROOM)
     first = summary.own.visible_from
@@ -89,7 +94,8 @@ async def test_pages_are_what_a_reading_of_the_whole_chat_gives(
     messages = [entry for entry in visible if entry.type == "message.sent"]
     assert first == (1 if reader == ANA else 2 + (script + "j").index("j"))
 
-    for bound in (0, 1, 2, first, first + 1, summary.chat.seq, summary.chat.seq + 1, END):
+    bounds = (0, 1, 2, first, first + 1, summary.chat.seq, summary.chat.seq + 1, END)
+    for limit, bound in product((1, 2, 3, 50), bounds):
         below = [entry.seq for entry in messages if entry.seq < bound]
         page = await newest_messages(views, summary, bound, limit)
         assert (seqs(page), page.has_more) == (below[-limit:], len(below) > limit)
