@@ -230,7 +230,7 @@ export class Connection extends Emitter {
   #leaveFor(afterMs) {
     this.#drop(1000);
     this.#failures = 0;
-    this.#wait(afterMs + this.#options.random() * Math.max(afterMs, FIRST_WAIT_MS));
+    this.#wait(afterMs + this.#options.random() * FIRST_WAIT_MS); // the server has spread its sockets already
   }
 
   #closed(code) {

@@ -145,7 +145,7 @@ export class Shell {
     this.element.toggleAttribute("data-panel", false);
     this.#showPane(this.#chatId ? "chat" : "list");
     this.#conversation.refreshHeader();
-    this.#conversation.focus();
+    this.focus();
   }
 
   #dropPanel() {
