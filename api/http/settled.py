@@ -16,7 +16,7 @@ from events.log import Position
 
 HEADER = "Tidings-Min-Position"
 MAX_POSITIONS = 1_000
-_POSITIONS = {"minItems": 1, "items": {"type": "string", "pattern": r"^[0-9]{1,9}:[0-9]{1,18}$", "format": "position"}}
+_POSITIONS = {"pattern": r"^[0-9]{1,9}:[0-9]{1,18}(, ?[0-9]{1,9}:[0-9]{1,18})*$", "examples": ["0:17, 3:42"]}
 
 
 def parse_positions(text: str, partitions: int) -> dict[int, int]:
@@ -41,11 +41,12 @@ async def chats_of(request: Request) -> ChatServices:
 
 async def reader(
     caller: Caller,
+    request: Request,
     chats: Annotated[ChatServices, Depends(chats_of)],
-    min_position: Annotated[
-        list[str],
+    _: Annotated[
+        str,
         Header(
-            default_factory=list,
+            default_factory=str,
             alias=HEADER,
             json_schema_extra=_POSITIONS,
             description="Positions that the answer must show, separated by commas: 503 `not_yet` after two seconds.",
@@ -53,8 +54,9 @@ async def reader(
     ],
 ) -> Claims:
     """Who reads, once the views have what the reader wants to see. Raises Invalid, NotYet."""
-    if min_position:
-        ends = parse_positions(",".join(min_position), chats.partitions)
+    given = request.headers.getlist(HEADER)  # lines of one name are one list
+    if given:
+        ends = parse_positions(",".join(given), chats.partitions)
         if not await chats.progress.reach(ends, WAIT_S):
             raise NotYet("the views do not have these positions yet", retry_after_ms=1_000)
     return caller
