@@ -43,7 +43,7 @@ def check_views(server: Server) -> None:
         reader.close()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_nothing_acknowledged_is_lost_when_the_process_is_killed_at_random(make_server: MakeServer) -> None:
     seed = int(os.environ.get("TIDINGS_CRASH_SEED", SystemRandom().randrange(2**32)))
     print(f"seed {seed}: TIDINGS_CRASH_SEED={seed} repeats the choices, though not the timing")

@@ -21,7 +21,7 @@ import pytest
 from tests.support.server import Server
 from tests.support.talkers import Talker
 
-PACE_S = 0.04
+PACE_S = 0.06
 """Mean pause of a talker."""
 SETTLE_S = 30.0
 REFUSED = ("no_such_chat",)
@@ -91,7 +91,7 @@ async def settle_town(server: Server, random: Random, pace_s: float = PACE_S) ->
     wandering = Wanderer(random, squares)
     wanderers = [
         Talker("wanderer", server.ws_url, wanderer.token, random, wandering.wander, pace_s),
-        Talker("wanderer's other device", server.ws_url, wanderer.token, random, wandering.write, pace_s / 10),
+        Talker("wanderer's other device", server.ws_url, wanderer.token, random, wandering.write, pace_s / 15),
     ]
     return Town(server, random, users, readers, talkers, wanderers)
 
