@@ -51,9 +51,10 @@ class Stage:
         self._http = http
         self._rate = rate
         suffix = token_hex(2)
+        names = random.sample(NAMES, len(NAMES))
         self.actors = [
             Actor(http, f"demo-{name.lower()}-{index}-{suffix}", _called(name, index), self._heard)
-            for index, name in ((index, NAMES[index % len(NAMES)]) for index in range(count))
+            for index, name in ((index, names[index % len(names)]) for index in range(count))
         ]
         self.chats: dict[str, Chat] = {}
         self.figures = Figures()
@@ -107,9 +108,10 @@ class Stage:
 
     async def _make_chats(self, company: list[str]) -> None:
         """Groups of a few, each with everybody of the company, and a direct chat for each of those."""
+        titles = random.sample(TITLES, len(TITLES))
         for index in range(0, len(self.actors), GROUP_SIZE):
             group = self.actors[index : index + GROUP_SIZE]
-            title = TITLES[index // GROUP_SIZE % len(TITLES)]
+            title = titles[index // GROUP_SIZE % len(titles)]
             members = [*(actor.user_id for actor in group[1:]), *company]
             body = {"title": title, "member_ids": members, "open": True}
             await self._made(group, await self._http.call("POST", "/v1/chats", body, group[0].token))
@@ -132,8 +134,9 @@ class Stage:
             await actor.connected.wait()
         started = 0
         speaking: set[asyncio.Task[None]] = set()
+        silent = list(self.chats.values())
         while not messages or started < messages:
-            chat = random.choice(list(self.chats.values()))
+            chat = silent.pop(0) if silent else random.choice(list(self.chats.values()))
             speaker = self._next_speaker(chat)
             if speaker is not None:
                 started += 1
