@@ -24,6 +24,7 @@ class _Stat(NamedTuple):
     pid: int
     state: str
     parent: int
+    threads: int
     started: int
     """Clock ticks since boot. With the pid it names a process for good, as pids are used again."""
 
@@ -35,7 +36,7 @@ def _stat(pid: int | str) -> _Stat | None:
         return None
     # The second field, the program's name, is in parentheses and may hold anything.
     fields = text[text.rindex(")") + 2 :].split()
-    return _Stat(int(pid), fields[0], int(fields[1]), int(fields[19]))
+    return _Stat(int(pid), fields[0], int(fields[1]), int(fields[17]), int(fields[19]))
 
 
 def spawn(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str], log: Path) -> int:
@@ -59,8 +60,10 @@ def started(pid: int) -> int | None:
     if pid in _children and _children[pid].poll() is not None:
         del _children[pid]
     found = _stat(pid)
-    # What only waits to be reaped is dead too.
-    return None if found is None or found.state in "ZX" else found.started
+    if found is None:
+        return None
+    # What only waits to be reaped is dead too; but while threads of it still end, it holds its ports.
+    return None if found.state in "ZX" and found.threads <= 1 else found.started
 
 
 def is_stopped(pid: int) -> bool:

@@ -18,8 +18,8 @@ from infra.sqlite.views import SqliteViews, hash_of
 from infra.sqlite.views_snapshot import NoViews, ViewsSnapshot
 from streams.batch import BatchFold
 from streams.rebuild import MAX_BATCH, fold_up_to
-from tests.contracts.test_event_log import append, event
 from tests.support.history import ANA, BEN, NOON, ROOM, Clock, History
+from tests.support.logs import append, event
 
 
 @pytest.fixture

@@ -1,59 +1,48 @@
-"""The event log's contract. Today one adapter; Kafka's will meet the same cases."""
+"""The event log's contract, on SQLite and on Kafka."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from commands.errors import TidingsError, Unavailable
-from events.codec import Event, decode, make
+from events.codec import decode
 from events.ids import uuid7
 from events.log import Position
 from events.partitioner import partition_of
 from events.types import MessageRead
+from infra.kafka.log import KafkaLog
 from infra.sqlite.log import TAIL_RECORDS, SqliteLog
-from tests.support.history import ANA, NOON, ROOM, Clock
+from tests.support.history import NOON, ROOM, Clock
+from tests.support.logs import Log, append, event
+from tests.support.services import fresh_topic
 
-OTHER = uuid7(NOON)
-
-
-def event(number: int, chat_id: str = ROOM) -> Event:
-    return make(uuid7(NOON), chat_id, ANA, NOON, MessageRead(number))
+KAFKA = pytest.mark.needs("kafka")
 
 
-async def append(log: SqliteLog, *events: Event) -> list[Position]:
-    """Append all at once and wait for every answer."""
-    loop = asyncio.get_running_loop()
-    answers: list[asyncio.Future[Position]] = []
-    for one in events:
-        answer: asyncio.Future[Position] = loop.create_future()
-
-        def done(
-            position: Position | None, error: TidingsError | None, answer: asyncio.Future[Position] = answer
-        ) -> None:
-            if error is not None:
-                answer.set_exception(error)
-            else:
-                assert position is not None
-                answer.set_result(position)
-
-        log.append(one, done)
-        answers.append(answer)
-    return await asyncio.gather(*answers)
-
-
-@pytest.fixture(params=[1, 4], ids=["one partition", "four partitions"])
-async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqliteLog]:
-    log = SqliteLog(tmp_path / "log.db", Clock(), request.param)
+@pytest.fixture(
+    params=[
+        pytest.param(("sqlite", 1), id="sqlite, one partition"),
+        pytest.param(("sqlite", 4), id="sqlite, four partitions"),
+        pytest.param(("kafka", 1), id="kafka, one partition", marks=KAFKA),
+        pytest.param(("kafka", 4), id="kafka, four partitions", marks=KAFKA),
+    ]
+)
+async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Log]:
+    adapter, partitions = request.param
+    log: Log
+    if adapter == "sqlite":
+        log = SqliteLog(tmp_path / "log.db", Clock(), partitions)
+    else:
+        log = await KafkaLog.open(request.getfixturevalue("kafka").bootstrap, partitions, topic=fresh_topic())
     yield log
     await log.close()
 
 
-async def test_what_is_appended_is_read_back_in_order(log: SqliteLog) -> None:
+async def test_what_is_appended_is_read_back_in_order(log: Log) -> None:
     positions = await append(log, *(event(number) for number in range(1, 6)))
     partition = partition_of(ROOM, log.partitions)
     assert positions == [Position(partition, offset) for offset in range(5)]
@@ -65,7 +54,7 @@ async def test_what_is_appended_is_read_back_in_order(log: SqliteLog) -> None:
     assert await log.end() == {p: 5 if p == partition else 0 for p in range(log.partitions)}
 
 
-async def test_reading_starts_anywhere_and_stops_at_the_limit(log: SqliteLog) -> None:
+async def test_reading_starts_anywhere_and_stops_at_the_limit(log: Log) -> None:
     await append(log, *(event(number) for number in range(10)))
     partition = partition_of(ROOM, log.partitions)
     assert [record.offset for record in await log.read(partition, 3, 4)] == [3, 4, 5, 6]
@@ -73,7 +62,7 @@ async def test_reading_starts_anywhere_and_stops_at_the_limit(log: SqliteLog) ->
     assert list(await log.read(partition, 99, 4)) == []
 
 
-async def test_records_beyond_memory_come_from_the_store(log: SqliteLog) -> None:
+async def test_records_beyond_memory_come_from_the_store(log: Log) -> None:
     await append(log, *(event(number) for number in range(TAIL_RECORDS + 10)))
     partition = partition_of(ROOM, log.partitions)
     first = await log.read(partition, 0, 2)
@@ -82,7 +71,7 @@ async def test_records_beyond_memory_come_from_the_store(log: SqliteLog) -> None
     assert [record.offset for record in across] == list(range(5, 5 + len(across)))
 
 
-async def test_waiting_ends_when_the_record_is_durable(log: SqliteLog) -> None:
+async def test_waiting_ends_when_the_record_is_durable(log: Log) -> None:
     partition = partition_of(ROOM, log.partitions)
     waiting = asyncio.create_task(log.wait(partition, 1))
     await append(log, event(0))
@@ -90,82 +79,61 @@ async def test_waiting_ends_when_the_record_is_durable(log: SqliteLog) -> None:
     await append(log, event(1))
     await waiting
     await log.wait(partition, 0)
+    assert [record.offset for record in await log.read(partition, 1, 10)] == [1]
 
 
-async def test_a_log_opened_again_numbers_on_and_keeps_its_name(tmp_path: Path) -> None:
-    log = SqliteLog(tmp_path / "log.db", Clock())
-    await append(log, event(0), event(1))
-    await log.close()
-    again = SqliteLog(tmp_path / "log.db", Clock(), partitions=8)
-    assert (again.incarnation, again.partitions) == (log.incarnation, 1)
-    assert await append(again, event(2)) == [Position(0, 2)]
-    await again.close()
-
-
-async def test_appends_of_one_moment_share_a_commit(tmp_path: Path) -> None:
-    log = SqliteLog(tmp_path / "log.db", Clock())
-    await append(log, *(event(number) for number in range(200)))
-    assert log.commits == 1
-    await log.close()
-
-
-async def test_commits_wait_for_the_disk(tmp_path: Path) -> None:
-    log = SqliteLog(tmp_path / "log.db", Clock())
-    assert log._db.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
-    assert log._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    await log.close()
-
-
-async def test_the_write_ahead_log_stays_small_while_writing_goes_on(tmp_path: Path) -> None:
-    log = SqliteLog(tmp_path / "log.db", Clock(), checkpoint_bytes=100_000)
-    wal = tmp_path / "log.db-wal"
-    largest = 0
-    for number in range(1_500):
-        await append(log, event(number))
-        largest = max(largest, wal.stat().st_size)
-    assert 100_000 < largest < 1_000_000, "1,500 commits write some 6 MB of pages"
-    assert await log.end() == {0: 1_500}
-    await log.close()
-
-
-class Disk:
-    """Stands before the connection and fails what it is told to, as a full or broken disk does."""
-
-    def __init__(self, db: sqlite3.Connection, fails: Callable[[str], bool]) -> None:
-        self._db = db
-        self._fails = fails
-
-    def execute(self, statement: str) -> sqlite3.Cursor:
-        if self._fails(statement):
-            raise sqlite3.OperationalError("disk I/O error")
-        return self._db.execute(statement)
-
-    def executemany(self, statement: str, rows: list[tuple[object, ...]]) -> sqlite3.Cursor:
-        return self._db.executemany(statement, rows)
-
-    def close(self) -> None:
-        self._db.close()
-
-
-@pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "COMMIT"])
-async def test_after_a_failed_commit_the_outcome_is_unknown_and_the_log_goes_on(tmp_path: Path, statement: str) -> None:
-    log = SqliteLog(tmp_path / "log.db", Clock())
+async def test_who_no_longer_waits_disturbs_nobody(log: Log) -> None:
+    partition = partition_of(ROOM, log.partitions)
     await append(log, event(0))
-    log._db = Disk(log._db, lambda asked: asked == statement)  # type: ignore[assignment]
-    with pytest.raises(Unavailable):
-        await append(log, event(1), event(2))
-    assert await append(log, event(3)) == [Position(0, 1)]
-    records = await log.read(0, 0, 10)
-    assert [decode(record.value).event.data for record in records] == [MessageRead(0), MessageRead(3)]
-    await log.close()
+    waiting = asyncio.create_task(log.wait(partition, 5))
+    await asyncio.wait([waiting], timeout=0.01)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await append(log, event(1))
+    assert [record.offset for record in await log.read(partition, 0, 10)] == [0, 1]
+    assert [record.offset for record in await log.read(partition, 1, 10)] == [1]
 
 
-async def test_closing_commits_what_is_queued_and_refuses_the_rest(tmp_path: Path) -> None:
-    log = SqliteLog(tmp_path / "log.db", Clock())
+async def test_going_back_gives_the_same_records_again(log: Log) -> None:
+    await append(log, *(event(number) for number in range(50)))
+    partition = partition_of(ROOM, log.partitions)
+    first = [*await log.read(partition, 0, 20)]
+    await log.read(partition, 20, 30)
+    assert [*await log.read(partition, 0, 20)] == first
+
+
+async def test_chats_are_spread_over_partitions_and_each_keeps_its_own(log: Log) -> None:
+    rooms = [uuid7(NOON) for _ in range(20)]
+    positions = await append(log, *(event(number, room) for number in range(3) for room in rooms))
+    homes = [partition_of(room, log.partitions) for room in rooms]
+    assert [position.partition for position in positions] == homes * 3
+    for partition, end in (await log.end()).items():
+        records = await log.read(partition, 0, 100)
+        assert len(records) == end == 3 * homes.count(partition)
+        for room in {record.key for record in records}:
+            own = [decode(record.value).event.data for record in records if record.key == room]
+            assert own == [MessageRead(0), MessageRead(1), MessageRead(2)]
+
+
+async def test_bytes_that_nobody_here_wrote_are_kept_as_they_are(log: Log) -> None:
+    answers: list[Position | None] = []
+    log.append_raw(ROOM, b"\xff\x00 not ours", lambda position, error: answers.append(position))
+    partition = partition_of(ROOM, log.partitions)
+    await log.wait(partition, 0)
+    assert [record.value for record in await log.read(partition, 0, 10)] == [b"\xff\x00 not ours"]
+    await append(log, event(1))
+    assert answers == [Position(partition, 0)]
+
+
+async def test_an_open_log_answers_a_ping(log: Log) -> None:
+    await log.ping()
+
+
+async def test_closing_waits_for_what_is_under_way_and_refuses_the_rest(log: Log) -> None:
     answers: list[tuple[Position | None, TidingsError | None]] = []
     log.append(event(0), lambda position, error: answers.append((position, error)))
     await log.close()
     log.append(event(1), lambda position, error: answers.append((position, error)))
-    assert answers[0] == (Position(0, 0), None)
+    assert answers[0] == (Position(partition_of(ROOM, log.partitions), 0), None)
     assert answers[1][0] is None
     assert isinstance(answers[1][1], Unavailable)

@@ -1,7 +1,7 @@
 """Real services for tests: one of each for a whole run, started when the first test asks for it.
 
-Tests share them, so they use topics, keyspaces, keys and databases of their own, and leave them running and ready.
-A test that breaks a service makes one for itself with `service_folder`.
+Tests share them, so they use topics, keyspaces, keys and databases of their own. A test that breaks a service mends it,
+or makes one of its own in `service_folder`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGKILL
 from typing import TypeVar
+from uuid import uuid4
 
 import pytest
 
@@ -66,6 +67,11 @@ def _started(service: S) -> Iterator[S]:
         pytest.skip(str(error))
     yield service
     service.kill()
+
+
+def fresh_topic() -> str:
+    """A name that no other test uses."""
+    return f"test-{uuid4()}"
 
 
 def guard(folder: Path) -> None:

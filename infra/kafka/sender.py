@@ -1,0 +1,146 @@
+"""Sending records to Kafka from an event loop, without a future, task or thread of ours for each.
+
+librdkafka's own thread does the work; its answers are fetched by short polls while anything is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from commands.errors import TidingsError, Unavailable
+from commands.ports import Appended
+from events.log import Position
+from infra.kafka.client import settings
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.001
+IDLE_POLL_S = 1.0
+"""Log lines and errors of the driver are waiting to be fetched even if nothing is sent."""
+LINGER_MS = 2
+BOUND_MS = 5_000
+"""How long a record may be on its way before its outcome counts as unknown."""
+QUEUE_RECORDS = 50_000
+QUEUE_KB = 65_536
+
+Headers = list[tuple[str, bytes]]
+
+
+class Sender:
+    """An idempotent producer: what it confirms is on all replicas in sync, once, in the order of the calls.
+
+    Lives on one event loop.
+    """
+
+    def __init__(self, bootstrap: str, *, bound_ms: int = BOUND_MS, queue_records: int = QUEUE_RECORDS) -> None:
+        """Opens connections in the background; never waits."""
+        self._loop = asyncio.get_running_loop()
+        self._settings = settings(
+            bootstrap,
+            enable_idempotence=True,
+            acks="all",
+            partitioner="murmur2_random",
+            compression_type="lz4",
+            linger_ms=LINGER_MS,
+            delivery_timeout_ms=bound_ms,
+            queue_buffering_max_messages=queue_records,
+            queue_buffering_max_kbytes=QUEUE_KB,
+        )
+        self._settings["error_cb"] = self._on_error
+        self._bound_s = bound_ms / 1000
+        self._in_flight = 0
+        self._closing: asyncio.Future[None] | None = None
+        self._producer = Producer(self._settings)
+        self._renewing = False
+        self._away = False
+        self._timer = self._loop.call_later(IDLE_POLL_S, self._poll)
+
+    def send(
+        self, topic: str, key: bytes, value: bytes, done: Appended, headers: Headers | None = None, *, partition: int
+    ) -> None:
+        """Queue a record. `done` is called once, on the loop: with its position, or with Unavailable."""
+        if self._closing is not None:
+            done(None, Unavailable("the log is closing"))
+            return
+        try:
+            answered = partial(self._delivered, done)
+            self._producer.produce(topic, value, key, partition, on_delivery=answered, headers=headers)  # type: ignore[arg-type]
+        except BufferError:
+            done(None, Unavailable("too much is waiting for Kafka"))
+            return
+        except KafkaException as error:
+            self._on_error(error.args[0])
+            done(None, Unavailable(f"Kafka answers: {error.args[0]}"))
+            return
+        self._in_flight += 1
+        if self._in_flight == 1:
+            self._timer.cancel()
+            self._timer = self._loop.call_later(POLL_S, self._poll)
+
+    async def confirmed(
+        self, topic: str, key: bytes, value: bytes, headers: Headers | None = None, *, partition: int
+    ) -> Position:
+        """Send a record and wait until Kafka has it. Raises Unavailable."""
+        answer: asyncio.Future[Position] = self._loop.create_future()
+
+        def done(position: Position | None, error: TidingsError | None) -> None:
+            if answer.done():
+                return
+            if position is None:
+                answer.set_exception(error or Unavailable())
+            else:
+                answer.set_result(position)
+
+        self.send(topic, key, value, done, headers, partition=partition)
+        return await answer
+
+    async def close(self) -> None:
+        """Wait until all that is under way has its answer; refuse the rest. Takes at most the bound."""
+        if self._closing is None:
+            self._closing = self._loop.create_future()
+            if self._in_flight == 0:
+                self._closing.set_result(None)
+        await asyncio.wait([self._closing], timeout=self._bound_s + 1)
+        self._timer.cancel()
+        self._producer.purge()
+        self._producer.poll(0)
+
+    def _poll(self) -> None:
+        try:
+            self._producer.poll(0)
+        finally:
+            # A callback that raises must not end the fetching of answers.
+            self._timer = self._loop.call_later(POLL_S if self._in_flight else IDLE_POLL_S, self._poll)
+            if self._in_flight == 0 and self._closing is not None and not self._closing.done():
+                self._closing.set_result(None)
+
+    def _delivered(self, done: Appended, error: KafkaError | None, message: Message[Any, Any]) -> None:
+        self._in_flight -= 1
+        if error is None:
+            if self._away:
+                self._away = False
+                logger.info("Kafka is back")
+            done(Position(message.partition(), message.offset()), None)  # type: ignore[arg-type]
+        else:
+            done(None, Unavailable(f"Kafka did not confirm: {error.str()}"))
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._away:
+            self._away = True
+            logger.warning("Kafka is away: %s", error.str())
+        if error.fatal() and not self._renewing:
+            self._renewing = True
+            self._loop.call_soon(self._renew, error)
+
+    def _renew(self, error: KafkaError) -> None:
+        """After a fatal error a producer takes nothing any more. What was under way has an unknown outcome."""
+        logger.error("the producer is replaced after a fatal error: %s", error.str())
+        old, self._producer = self._producer, Producer(self._settings)
+        self._renewing = False
+        old.purge()
+        old.poll(0)
