@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -25,14 +25,10 @@ INCARNATION = "log"
 T = TypeVar("T")
 
 
-def aside(work: Callable[[], Awaitable[T]]) -> T:
-    """Run a coroutine to its end from wherever we are, inside a running loop too."""
-
-    async def run() -> T:
-        return await work()
-
+def in_thread(work: Callable[[], T]) -> T:
+    """Do what runs an event loop of its own, from wherever we are. Blocks."""
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, run()).result()
+        return thread.submit(work).result()
 
 
 def contact(node: Cassandra) -> Contact:
@@ -48,7 +44,7 @@ def new_keyspace(connection: Connection, prefix: str) -> str:
         await generations.prepare({CENTRE: 1})
         return await generations.create(1, {CENTRE: 1})
 
-    return aside(make)
+    return in_thread(lambda: asyncio.run(make()))
 
 
 def empty(connection: Connection, keyspace: str) -> None:
@@ -58,7 +54,7 @@ def empty(connection: Connection, keyspace: str) -> None:
         link = await connection.link()
         await link.run([f"TRUNCATE {keyspace}.{table}" for table in TABLES])
 
-    aside(truncate)
+    in_thread(lambda: asyncio.run(truncate()))
 
 
 def fold_store(keyspace: Keyspace, incarnation: str = INCARNATION, end: int = 10**6) -> CassandraFoldStore:
