@@ -31,12 +31,17 @@ def named(found: list[Check], name: str) -> Check:
     return check
 
 
+def kept(data: Path) -> list[str]:
+    """The names in a data directory, without SQLite's own files beside its databases, which every reader makes."""
+    return sorted(name for name in os.listdir(data) if not name.endswith(("-wal", "-shm")))
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
 
 def test_an_installation_that_is_well_has_nothing_to_mend(stopped: Path) -> None:
-    before = sorted(os.listdir(stopped))
+    before = kept(stopped)
     done = run(stopped, "doctor", "--port", str(free_port()), "--json")
     found = [Check(**each) for each in json.loads(done.stdout)]
     essential = [check for check in found if check.name not in ("chromium", "node", "disk")]
@@ -45,8 +50,7 @@ def test_an_installation_that_is_well_has_nothing_to_mend(stopped: Path) -> None
     assert done.status == 0
     assert "5 users" in named(found, "accounts").found
     assert named(found, "views").found == "at the log's end"
-    # SQLite's own files beside the databases may come, for readers make them.
-    assert [name for name in sorted(os.listdir(stopped)) if not name.endswith(("-wal", "-shm"))] == before
+    assert kept(stopped) == before
 
 
 def test_a_running_server_is_recognised(server: Server) -> None:
