@@ -53,12 +53,14 @@ async def test_nothing_acknowledged_is_lost_when_the_process_is_killed_at_random
     early = set(random.sample(range(KILLS), EARLY_KILLS))
     async with client(server) as http, talking(town):
         for turn in range(KILLS):
+            await town.speak_up()
             await pass_time(random.uniform(0, UPTIME_S))
             await asyncio.to_thread(server.kill)
             if turn in early:
                 await asyncio.to_thread(server.start, wait=False)
                 await pass_time(random.uniform(0, EARLY_S))
                 await asyncio.to_thread(server.kill)
+            town.hush()
             await asyncio.to_thread(server.start)
             await read_back(town, http)
         chats = await settled(town, http)

@@ -155,6 +155,9 @@ class Talker:
         """Whether so many of its connections have ended."""
         return len(self.codes) >= times
 
+    def is_connected(self) -> bool:
+        return self._connected
+
     def has_been_answered(self) -> bool:
         return len(self.books.acked) >= 20
 

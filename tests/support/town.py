@@ -21,7 +21,7 @@ import pytest
 from tests.support.server import Server
 from tests.support.talkers import Talker
 
-PACE_S = 0.06
+PACE_S = 0.02
 """Mean pause of a talker."""
 SETTLE_S = 30.0
 REFUSED = ("no_such_chat",)
@@ -57,6 +57,18 @@ class Town:
     def everybody(self) -> list[Talker]:
         return [*self.talkers, *self.wanderers]
 
+    async def speak_up(self) -> None:
+        """Let everybody talk, once they are connected."""
+        for talker in self.everybody:
+            await settle(talker, talker.is_connected)
+        for talker in self.everybody:
+            talker.quiet = False
+
+    def hush(self) -> None:
+        """Nobody says anything new; what was not answered is still repeated."""
+        for talker in self.everybody:
+            talker.quiet = True
+
 
 async def register(http: httpx.AsyncClient) -> User:
     answer = await http.post("/v1/auth/register", json={"username": f"u{uuid4().hex[:20]}", "password": "long enough"})
@@ -91,7 +103,7 @@ async def settle_town(server: Server, random: Random, pace_s: float = PACE_S) ->
     wandering = Wanderer(random, squares)
     wanderers = [
         Talker("wanderer", server.ws_url, wanderer.token, random, wandering.wander, pace_s),
-        Talker("wanderer's other device", server.ws_url, wanderer.token, random, wandering.write, pace_s / 15),
+        Talker("wanderer's other device", server.ws_url, wanderer.token, random, wandering.write, pace_s / 5),
     ]
     return Town(server, random, users, readers, talkers, wanderers)
 
@@ -216,8 +228,7 @@ async def read_back(town: Town, http: httpx.AsyncClient) -> dict[str, list[Event
 
 async def settled(town: Town, http: httpx.AsyncClient) -> dict[str, list[Event]]:
     """Wait until every question is answered and every live client has all; gives the events."""
-    for talker in town.everybody:
-        talker.quiet = True
+    town.hush()
     for talker in town.everybody:
         await settle(talker, talker.has_all_answers)
     chats = await read_back(town, http)
