@@ -11,7 +11,7 @@ import msgspec
 from commands.chat import Chat, Member
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A numbered event: one row of a chat's timeline, and what fan-out carries."""
 
     chat_id: str
@@ -39,7 +39,7 @@ class FirstUse(msgspec.Struct, frozen=True, gc=False):
     offset: int
 
 
-class Refused(msgspec.Struct, frozen=True, gc=False):
+class Refused(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A record that the fold did not let happen. It stays in the log and appears in no other view."""
 
     chat_id: str
@@ -50,7 +50,7 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     message_id: str | None
 
 
-class Moved(msgspec.Struct, frozen=True, gc=False):
+class Moved(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A member's watermarks after they moved."""
 
     chat_id: str
@@ -59,7 +59,7 @@ class Moved(msgspec.Struct, frozen=True, gc=False):
     read_seq: int
 
 
-class Membership(msgspec.Struct, frozen=True, gc=False):
+class Membership(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One row of a user's list of chats. Membership ends softly, so that a late write cannot revive it."""
 
     user_id: str

@@ -5,7 +5,7 @@ A gateway that missed something sees it by a hole in seq, by the digest or by `o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from projections.ports import Changes, Entry, Membership, Moved, Refused
@@ -25,6 +25,9 @@ class FanoutReceiver(Protocol):
 
     def on_progress(self, partition: int, next_offset: int) -> None:
         """The views have every record of this partition below `next_offset`."""
+
+    def on_digest(self, heads: Mapping[str, int]) -> None:
+        """Chat → seq: the views have this chat up to there, subscribed or not. So a lost last message shows."""
 
     def on_typing(self, chat_id: str, user_id: str) -> None: ...
 
@@ -50,7 +53,11 @@ class Fanout(Protocol):
         """Replace the set of users whose presence changes reach the receiver."""
 
     async def publish(self, changes: Changes) -> None:
-        """Tell gateways of a batch that the views have. Raises nothing: a lost hint is caught up."""
+        """Tell gateways of a batch that the views have. Raises nothing: a lost hint is caught up. From the first
+        batch of a partition on, gateways expect to hear of it regularly."""
+
+    def release(self, partition: int) -> None:
+        """This process does not fold the partition any more: another one speaks for it."""
 
     def publish_typing(self, chat_id: str, user_id: str) -> None: ...
 

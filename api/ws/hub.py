@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 
 from api.ws.audience import Audience
@@ -108,6 +108,12 @@ class Hub:
 
     def on_progress(self, partition: int, next_offset: int) -> None:
         self._progress.advance(partition, next_offset)
+
+    def on_digest(self, heads: Mapping[str, int]) -> None:
+        for chat_id, seq in heads.items():
+            local = self.chats.get(chat_id)
+            if local is not None:
+                local.heard_of(seq)
 
     def on_typing(self, chat_id: str, user_id: str) -> None:
         local = self.chats.get(chat_id)

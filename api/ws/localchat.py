@@ -82,6 +82,13 @@ class LocalChat(Audience):
                 for row in moved:
                     self.mark(row)
 
+    def heard_of(self, seq: int) -> None:
+        """The views have the chat up to this number."""
+        if self.cursor == UNKNOWN:
+            self._hint = max(self._hint, seq)
+        elif seq > self.cursor:
+            self.check()
+
     def expect(self, joined_seq: int) -> None:
         """Somebody here joined with this event: while the cursor is unknown, it must not begin beyond."""
         self._floor = min(self._floor, joined_seq - 1)

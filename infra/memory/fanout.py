@@ -55,6 +55,9 @@ class MemoryFanout:
             receiver.on_refused(refused)
         receiver.on_progress(changes.partition, changes.next_offset)
 
+    def release(self, partition: int) -> None:
+        """Nobody counts on hearing of it: nothing is lost here."""
+
     def publish_typing(self, chat_id: str, user_id: str) -> None:
         if self._receiver is not None and chat_id in self._chats:
             self._receiver.on_typing(chat_id, user_id)

@@ -1,0 +1,57 @@
+"""Processes of an installation that share a Redis server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from infra.redis.address import parse
+from infra.redis.bus import Bus
+from infra.redis.fanout import RedisFanout
+from streams.ports import FanoutReceiver
+
+PATIENCE_S = 0.3
+DIGEST_S = 0.1
+SILENCE_S = 0.6
+
+
+class Processes:
+    """Gateways and workers with lines of their own to one server."""
+
+    def __init__(self, url: str, namespace: str, stack: AsyncExitStack) -> None:
+        self.url = url
+        self.namespace = namespace
+        self._stack = stack
+
+    async def bus(self, name: str, kind: type[Bus] = Bus) -> Bus:
+        bus = kind(parse(self.url), name=name, patience_s=PATIENCE_S)
+        await bus.start()
+        self._stack.push_async_callback(bus.stop)
+        return bus
+
+    async def fanout(
+        self, name: str, heard: FanoutReceiver | None = None, *, partitions: int = 1, bus: type[Bus] = Bus
+    ) -> RedisFanout:
+        """A gateway's with `heard`, else a worker's."""
+        fanout = await self.unstarted_fanout(name, partitions=partitions, bus=bus)
+        if heard is not None:
+            fanout.attach(heard)
+        await fanout.start()
+        return fanout
+
+    async def unstarted_fanout(self, name: str, *, partitions: int = 1, bus: type[Bus] = Bus) -> RedisFanout:
+        fanout = RedisFanout(
+            await self.bus(name, bus),
+            namespace=self.namespace,
+            partitions=partitions,
+            digest_s=DIGEST_S,
+            silence_s=SILENCE_S,
+        )
+        self._stack.push_async_callback(fanout.stop)
+        return fanout
+
+
+@asynccontextmanager
+async def processes(url: str, namespace: str) -> AsyncIterator[Processes]:
+    async with AsyncExitStack() as stack:
+        yield Processes(url, namespace, stack)
