@@ -6,6 +6,7 @@ a random number or asks anything but what the batch core handed in.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -17,8 +18,21 @@ from events.log import Record
 from events.types import EventData, MessageRead, MessageSent
 from projections.ports import Changes, Entry, FirstUse, MemberRow, Membership, Moved, Refused
 
-MEMORY = 256
-"""How many of a chat's newest message ids and seqs the fold keeps at hand."""
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """How much of the recent past a fold keeps at hand, so that it need not ask the views."""
+
+    ids_us: int = FUTURE_MS * 1000 + 30_000_000
+    """Message ids of so long (µs of the chat's own time). While that is over two minutes, a fresh id costs no
+    look-up, however busy the chat."""
+    ids: int = 400_000
+    """At most so many ids in all chats together, some 300 bytes each …"""
+    chats: int = 20_000
+    """… and so many chats."""
+    ns: int = 256
+    """The running `n` of a chat's newest seqs: what a read mark usually falls among."""
+
 
 _FUTURE_US = FUTURE_MS * 1000
 _UNRECORDED = frozenset(("id_taken", "id_from_future", "invalid"))
@@ -35,8 +49,8 @@ class Hot:
     """The largest `occurred_at` whose message id may not be in `recent` any more. An id can only have been used
     at its own time - 2 min or later, so ids with a later time need no look-up in the views."""
     recent: dict[str, FirstUse] = field(default_factory=dict)
-    used_us: list[int] = field(default_factory=list)
-    """`occurred_at` of each of `recent`, in the same order."""
+    used: deque[tuple[int, str]] = field(default_factory=deque)
+    """(`occurred_at` in µs, id) of each of `recent`, in the order of the log."""
     base_seq: int = 0
     """The seq before the first one in `ns`."""
     ns: list[int] = field(default_factory=list)
@@ -52,18 +66,20 @@ class Hot:
             return 0
         return self.ns[seq - self.base_seq - 1] if seq > self.base_seq else None
 
-    def trim(self, memory: int) -> None:
-        """Between batches, forget all but the `memory` newest once twice as many are at hand."""
-        over = len(self.recent) - memory
-        if over > memory:
-            self.floor_us = max(self.floor_us, *self.used_us[:over])
-            del self.used_us[:over]
-            for message_id in list(self.recent)[:over]:
-                del self.recent[message_id]
-        over = len(self.ns) - memory
-        if over > memory:
+    def trim(self, memory: Memory) -> int:
+        """Forget what is older than `memory` keeps, between batches; gives the number of ids forgotten."""
+        until = self.chat.latest_us - memory.ids_us
+        used, forgotten = self.used, 0
+        while used and used[0][0] < until:
+            occurred_us, message_id = used.popleft()
+            self.floor_us = max(self.floor_us, occurred_us)
+            del self.recent[message_id]
+            forgotten += 1
+        over = len(self.ns) - memory.ns
+        if over > memory.ns:
             del self.ns[:over]
             self.base_seq += over
+        return forgotten
 
 
 def cold(chat: Chat) -> Hot:
@@ -179,7 +195,7 @@ def _refuse(
 
 def _remember(changes: Changes, hot: Hot, use: FirstUse, occurred_us: int) -> None:
     hot.recent[use.message_id] = use
-    hot.used_us.append(occurred_us)
+    hot.used.append((occurred_us, use.message_id))
     changes.uses.append(use)
 
 

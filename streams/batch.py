@@ -14,7 +14,7 @@ from commands.chat import Chat
 from events.codec import Decoded, Undecodable, decode
 from events.log import Record
 from events.types import MessageRead, MessageSent
-from projections.fold import MEMORY, Hot, cold, fold_record
+from projections.fold import Hot, Memory, cold, fold_record
 from projections.ports import Changes, FirstUse, FoldStore, Parked
 
 logger = logging.getLogger(__name__)
@@ -33,16 +33,18 @@ class FoldFailed(Exception):
 class BatchFold:
     """The fold of one partition of one generation of the views."""
 
-    def __init__(self, store: FoldStore, *, max_chats: int = 20_000, memory: int = MEMORY) -> None:
+    def __init__(self, store: FoldStore, memory: Memory | None = None) -> None:
         self._store = store
-        self._max_chats = max_chats
-        self._memory = memory
+        self._memory = memory or Memory()
         self._hot: dict[str, Hot] = {}
+        self._ids = 0
+        """Message ids held in all of `_hot`."""
         self._parked: dict[str, int] | None = None
 
     def forget(self) -> None:
         """Drop everything remembered: on assignment, and whenever a batch was not written for certain."""
         self._hot.clear()
+        self._ids = 0
         self._parked = None
 
     async def fold(self, records: Sequence[Record]) -> Changes:
@@ -89,20 +91,31 @@ class BatchFold:
                 fold_record(changes, self._hot[chat_id], record, read, uses, ns)
             except Exception as error:
                 raise FoldFailed(index) from error
+        self._ids += len(changes.uses)
         for chat_id in changes.heads:
-            self._hot[chat_id].trim(self._memory)
+            self._ids -= self._hot[chat_id].trim(self._memory)
+        if self._ids > self._memory.ids:
+            self._forget_oldest(keep=set(), chats=len(self._hot), ids=self._memory.ids * 3 // 4)
         return changes
 
+    def _forget_oldest(self, keep: set[str], chats: int, ids: int) -> None:
+        """Forget chats, the longest remembered first, until no more than so many, with so many ids, are left.
+
+        A dict keeps insertion order, and a chat in use comes back with its next record.
+        """
+        for chat_id in list(self._hot):
+            if len(self._hot) <= chats and self._ids <= ids:
+                return
+            if chat_id not in keep:
+                self._ids -= len(self._hot.pop(chat_id).recent)
+
     async def _load(self, chat_ids: set[str]) -> None:
-        hot = self._hot
+        hot, most = self._hot, self._memory.chats
         missing = [chat_id for chat_id in chat_ids if chat_id not in hot]
         if not missing:
             return
-        if len(hot) + len(missing) > self._max_chats:
-            # Forget the longest remembered: a dict keeps insertion order, and a chat in use comes back at once.
-            for chat_id in list(hot)[: max(len(missing), self._max_chats // 4)]:
-                if chat_id not in chat_ids:
-                    del hot[chat_id]
+        if len(hot) + len(missing) > most:
+            self._forget_oldest(keep=chat_ids, chats=max(0, most * 3 // 4 - len(missing)), ids=self._ids)
         loaded = await self._store.load(missing)
         for chat_id in missing:
             hot[chat_id] = cold(loaded.get(chat_id) or Chat(chat_id))

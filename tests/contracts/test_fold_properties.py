@@ -32,6 +32,7 @@ from events.types import (
     RoleChanged,
 )
 from infra.sqlite.views import SqliteViews
+from projections.fold import Memory
 from streams.batch import BatchFold
 from tests.contracts.adversary import Adversary
 from tests.support.history import ANA, BEN, CLEO, DIRECT, NOON, ROOM, History
@@ -57,6 +58,14 @@ events: st.SearchStrategy[Data] = st.one_of(
 )
 moments: st.SearchStrategy[datetime] = st.integers(0, 9).map(lambda step: NOON + timedelta(seconds=80 * step))
 
+memories = st.builds(
+    Memory,
+    ids_us=st.sampled_from([0, 100_000_000, 10**12]),
+    ids=st.sampled_from([0, 4, 10**6]),
+    chats=st.sampled_from([0, 1, 100]),
+    ns=st.integers(0, 3),
+)
+
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Record]:
@@ -73,7 +82,9 @@ def histories(draw: st.DrawFn) -> list[Record]:
     return history.records
 
 
-def play(store: Any, records: Sequence[Record], cuts: Sequence[int] = (), memory: int = 256) -> list[tuple[Any, ...]]:
+def play(
+    store: Any, records: Sequence[Record], cuts: Sequence[int] = (), memory: Memory | None = None
+) -> list[tuple[Any, ...]]:
     """Fold all records, batch sizes taken from `cuts` in turn, restarting whenever the store breaks off."""
 
     async def run() -> None:
@@ -98,8 +109,10 @@ def sqlite(directory: str) -> SqliteViews:
     return SqliteViews(Path(directory) / "views.db", "log", {0: 1_000_000})
 
 
-@given(histories(), st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 3))
-def test_any_batching_and_any_memory_give_the_same_views(records: list[Record], cuts: list[int], memory: int) -> None:
+@given(histories(), st.lists(st.integers(1, 9), min_size=1, max_size=5), memories)
+def test_any_batching_and_any_memory_give_the_same_views(
+    records: list[Record], cuts: list[int], memory: Memory
+) -> None:
     assert play(Adversary(), records, cuts, memory) == play(Adversary(), records)
 
 
@@ -124,7 +137,7 @@ def test_a_crash_between_any_two_writes_changes_nothing(
     store = Adversary(break_after)
     random = data.draw(st.randoms(use_true_random=False))
     store.shuffle = random.shuffle
-    assert play(store, records, cuts, memory=data.draw(st.integers(0, 2))) == play(Adversary(), records)
+    assert play(store, records, cuts, memory=data.draw(memories)) == play(Adversary(), records)
 
 
 @given(histories(), st.lists(st.integers(1, 9), min_size=1, max_size=5), st.data())
@@ -138,8 +151,8 @@ def test_a_stale_batch_that_arrives_late_changes_nothing(
     assert list(store.rows()) == rows
 
 
-@given(histories(), st.integers(0, 2), st.integers(0, 2**32))
-def test_two_folds_at_once_give_the_views_of_one(records: list[Record], memory: int, seed: int) -> None:
+@given(histories(), memories, st.integers(0, 2**32))
+def test_two_folds_at_once_give_the_views_of_one(records: list[Record], memory: Memory, seed: int) -> None:
     """A paused worker that wakes up folds on from where it was, beside its successor."""
     store = Adversary()
     chance = Random(seed)

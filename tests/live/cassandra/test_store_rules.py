@@ -29,11 +29,11 @@ from infra.cassandra.fold_store import CassandraFoldStore
 from infra.cassandra.keyspace import Keyspace
 from infra.cassandra.serialise import Unit
 from infra.cassandra.tables import TABLES
-from projections.fold import snapshot
+from projections.fold import Memory, snapshot
 from projections.ports import Changes, LogMismatch
 from streams.batch import BatchFold
 from tests.contracts.adversary import Adversary
-from tests.contracts.test_fold_properties import histories, play
+from tests.contracts.test_fold_properties import histories, memories, play
 from tests.support.cassandra_views import FaultyKeyspace, empty, fold_store, in_thread
 from tests.support.history import ANA, BEN, CLEO, DAN, DIRECT, ROOM, History
 
@@ -267,13 +267,13 @@ def faulty(connection: Connection, name: str, chance: Random, breaks: int) -> Fa
 
 
 @few
-@given(histories(), st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 2), st.integers(0, 2**32))
+@given(histories(), st.lists(st.integers(1, 9), min_size=1, max_size=5), memories, st.integers(0, 2**32))
 def test_any_crash_any_order_and_any_memory_give_the_same_views(
     cassandra_connection: Connection,
     shared_keyspace: str,
     records: list[Record],
     cuts: list[int],
-    memory: int,
+    memory: Memory,
     seed: int,
 ) -> None:
     empty(cassandra_connection, shared_keyspace)
@@ -287,9 +287,9 @@ def test_any_crash_any_order_and_any_memory_give_the_same_views(
 
 
 @few
-@given(histories(), st.integers(0, 2), st.integers(0, 2**32))
+@given(histories(), memories, st.integers(0, 2**32))
 def test_two_folds_at_once_give_the_views_of_one(
-    cassandra_connection: Connection, shared_keyspace: str, records: list[Record], memory: int, seed: int
+    cassandra_connection: Connection, shared_keyspace: str, records: list[Record], memory: Memory, seed: int
 ) -> None:
     empty(cassandra_connection, shared_keyspace)
     chance = Random(seed)
