@@ -58,7 +58,7 @@ def load(
     return in_client(work, cores, bar)
 
 
-def hold(folder: Path, sockets: int, core: int | None, cores: set[int] | None, bar: Progress) -> Idle:
+def hold(folder: Path, sockets: int, settle: float, core: int | None, cores: set[int] | None, bar: Progress) -> Idle:
     """Memory per idle socket, in a server that did nothing else since it started. Raises ClientFailed."""
     with serving(folder, None) as server:
         people = in_client(Register(server.url, sockets // 2), cores, bar)
@@ -66,7 +66,7 @@ def hold(folder: Path, sockets: int, core: int | None, cores: set[int] | None, b
         server.start()
         if core is not None:
             pin(server.pid, core)
-        return in_client(HoldSockets(server.ws_url, server.pid, people), cores, bar)
+        return in_client(HoldSockets(server.ws_url, server.pid, people, settle), cores, bar)
 
 
 def _costs(name: str, step: Step) -> list[str]:
@@ -109,6 +109,7 @@ def main(
     pairs: Annotated[int, typer.Option(help="Pairs of users; two sockets each.", min=1)] = 100,
     text: Annotated[int, typer.Option(help="Bytes of text in a message.", min=1, max=102_400)] = 100,
     idle: Annotated[int, typer.Option(help="Sockets for the memory figure; 0: leave it out.", min=0)] = 2_000,
+    settle: Annotated[float, typer.Option(help="Seconds for which memory must not move.", min=0.0)] = 5.0,
     pinned: Annotated[bool, typer.Option(help="Server on one core, client on the others.")] = True,
     json: Annotated[Path | None, typer.Option(help="Also write the figures into this file.")] = None,
 ) -> None:
@@ -126,7 +127,7 @@ def main(
                 notes.print(f"server: process {server.pid}")
                 loaded = load(server, tuple(rate or ()), pairs, text, warm_up, seconds, cores, bar)
             if idle:
-                held = hold(Path(folder) / "idle", idle, core, cores, bar)
+                held = hold(Path(folder) / "idle", idle, settle, core, cores, bar)
     except (ClientFailed, ServerFailed) as error:
         notes.print(f"benchmark failed: {error}", style="red", markup=False)
         raise typer.Exit(1) from None

@@ -26,7 +26,6 @@ _KEEPS_UP = 0.97
 _BUSY = 0.95
 _P99_MS = 1_000.0
 _WARM_SOCKETS = 100
-_SAME_FOR_S = 5.0
 _SETTLING_S = 60.0
 
 
@@ -140,6 +139,8 @@ class HoldSockets:
     ws_url: str
     server_pid: int
     pairs: list[Pair]
+    settle_s: float
+    """Memory counts once it has not moved for so long."""
 
     async def run(self, report: Report) -> Idle:
         receiver = _Quiet()
@@ -148,9 +149,9 @@ class HoldSockets:
         warm = min(_WARM_SOCKETS, len(wanted) // 2)
         report.begin("opening idle sockets", len(wanted))
         sockets = await open_all(self.ws_url, wanted[:warm], receiver, report.advance)
-        before = await _settled(self.server_pid)
+        before = await _settled(self.server_pid, self.settle_s)
         sockets += await open_all(self.ws_url, wanted[warm:], receiver, report.advance)
-        after = await _settled(self.server_pid)
+        after = await _settled(self.server_pid, self.settle_s)
         if receiver.troubles:
             raise Trouble("; ".join(receiver.troubles[:3]))
         return Idle(len(wanted) - warm, before, after)
@@ -170,11 +171,11 @@ class _Quiet(Receiver):
         self.troubles.append(what)
 
 
-async def _settled(pid: int) -> int:
-    """The server's memory in bytes once it has not moved for some seconds, or after a minute."""
+async def _settled(pid: int, same_for_s: float) -> int:
+    """The server's memory in bytes once it has not moved for `same_for_s`, or after a minute."""
     began = since = time.monotonic()
     last = rss_of(pid)
-    while time.monotonic() - since < _SAME_FOR_S and time.monotonic() - began < _SETTLING_S:
+    while time.monotonic() - since < same_for_s and time.monotonic() - began < _SETTLING_S:
         await asyncio.sleep(0.25)
         now = rss_of(pid)
         if abs(now - last) > last // 1000:

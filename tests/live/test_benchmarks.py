@@ -23,7 +23,8 @@ def run(path: Path, name: str, *arguments: str) -> dict[str, Any]:
 
 
 def test_the_embedded_benchmark_runs_and_loses_nothing(tmp_path: Path) -> None:
-    sizes = ["--pairs", "4", "--rate", "100", "--rate", "200", "--seconds", "1", "--warm-up", "0.5", "--idle", "20"]
+    sizes = ["--pairs", "4", "--rate", "100", "--rate", "200", "--seconds", "1", "--warm-up", "0.5"]
+    sizes += ["--idle", "20", "--settle", "0.5"]
     figures = run(tmp_path / "figures.json", "embedded", *sizes)
     assert [step["offered"] for step in figures["load"]["steps"]] == [100, 200]
     assert all(step["unfinished"] == 0 for step in figures["load"]["steps"])
