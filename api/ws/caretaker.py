@@ -100,7 +100,7 @@ class Caretaker:
         missing = listed - user.chats.keys()
         if missing:
             for summary in await views.summaries(user.user_id, missing):
-                self._hub.joined(user, summary.chat.chat_id, summary.own.joined_seq)
+                self._hub.joined(user, summary.chat.chat_id, summary.own.joined_seq, summary.chat.seq)
                 local = self._hub.chats.get(summary.chat.chat_id)
                 if local is not None and user not in local.here:
                     local.check()

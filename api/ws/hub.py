@@ -180,21 +180,23 @@ class Hub:
                 local = self.chats.get(chat_id)
                 if local is not None:
                     await local.settled()
+                    if user.sessions and user not in local.here:
+                        await local.show_late(user)
             # Chats joined while we asked are not in the answer yet.
             wanted = behind | {chat_id for chat_id in user.chats if chat_id not in found}
             if not wanted:
                 break
         return found
 
-    def joined(self, user: User, chat_id: str, joined_seq: int) -> None:
-        """Somebody here joined a chat with the event `joined_seq`, or so the views say."""
-        local = self.chats.get(chat_id)
-        if local is None:
-            # Tell it from the join on, which lets the user in.
-            self._open(chat_id, joined_seq - 1).check(first=partial(self.subscriptions.add, chats=[chat_id]))
-        elif local.cursor == UNKNOWN:
-            local.expect(joined_seq)
-        elif joined_seq <= local.cursor and user not in local.here:
+    def joined(self, user: User, chat_id: str, joined_seq: int, head: int | None = None) -> None:
+        """Somebody here joined a chat with the event `joined_seq`, or so the views say; `head` is where they say the
+        chat stands, None where the join is news."""
+        local = self.chats.get(chat_id) or self._open(chat_id, UNKNOWN)
+        if local.cursor == UNKNOWN:
+            # Told from the join on, which then lets the user in; or, if it is long past, as to a latecomer.
+            local.cursor = joined_seq - 1 if head is None else head
+            local.check(first=partial(self.subscriptions.add, chats=[chat_id]))
+        if joined_seq <= local.cursor and user not in local.here:
             self._start(local.show_late(user))
 
     def drop(self, local: LocalChat) -> None:
@@ -234,12 +236,15 @@ class Hub:
         if local.cursor == UNKNOWN:
             local.begin(summary.chat.seq)
         own = summary.own
+        if summary.chat.seq > local.cursor:
+            local.check()  # it was published, or is being: perhaps before we had subscribed
+        if user.sessions:
+            return False  # sessions that are open have to be told of the chat first
         if summary.chat.seq >= local.cursor:
             if own.joined_seq <= local.cursor:
                 local.admit(user, own.visible_from)
                 return True
-            local.check()  # the join is still to be released, and will let the user in
-            return False
+            return False  # the join is still to be released, and will let the user in
         # The summary is older than what was released since: it may have missed the user's leaving.
         member = None if local.chat is None else local.chat.members.get(user.user_id)
         if member is None:

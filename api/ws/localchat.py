@@ -39,7 +39,7 @@ Ready = Callable[[], Awaitable[None]]
 class LocalChat(Audience):
     """`on_defect` is called if the work on this chat failed for a reason that repeating does not mend."""
 
-    __slots__ = ("_behind", "_floor", "_held", "_hint", "_marks", "_on_defect", "_task", "touched")
+    __slots__ = ("_behind", "_held", "_hint", "_marks", "_on_defect", "_task", "touched")
 
     def __init__(self, shared: Shared, chat_id: str, cursor: int, on_defect: Callable[[LocalChat], None]) -> None:
         super().__init__(shared, chat_id, cursor)
@@ -50,7 +50,6 @@ class LocalChat(Audience):
         """The views may have more than was released."""
         self._marks = False
         """Watermarks may have moved without notice."""
-        self._floor = MAX_SEQ
         self._hint = 0
         """The greatest seq heard of while the cursor was unknown."""
         self.touched = shared.timers.time()
@@ -89,18 +88,17 @@ class LocalChat(Audience):
         elif seq > self.cursor:
             self.check()
 
-    def expect(self, joined_seq: int) -> None:
-        """Somebody here joined with this event: while the cursor is unknown, it must not begin beyond."""
-        self._floor = min(self._floor, joined_seq - 1)
-
-    def begin(self, head: int) -> None:
-        """The head has been read: everything up to it is past, but for what `expect` asked for."""
-        self.cursor = min(head, self._floor)
-        if max(self._hint, head) > self.cursor:
+    def begin(self, cursor: int) -> None:
+        """From now on the cursor is known: everything up to it is past."""
+        self.cursor = cursor
+        if self._hint > cursor:
             self.check()
 
     def check(self, *, marks: bool = False, first: Ready | None = None) -> None:
         """Compare with the views and release what is missing; `marks`: watermarks too. `first` is awaited before."""
+        if self.cursor == UNKNOWN:
+            self._hint = MAX_SEQ  # as soon as there is something to compare
+            return
         self._behind = True
         self._marks |= marks
         self._work(first)
@@ -192,6 +190,8 @@ class LocalChat(Audience):
             self._behind = False
             page = await self._persist(partial(self._shared.views.entries_after, self.chat_id, self.cursor, PAGE))
             for entry in page.entries:
+                if entry.seq > self.cursor + 1:
+                    return  # a batch that is just being written: fan-out will bring it when all of it is there
                 if entry.seq == self.cursor + 1:
                     await self._release_when_ready(entry)
             if not page.has_more:

@@ -89,7 +89,7 @@ class Replay:
                 raise TooMuch
             page = await self._persist(partial(views.entries_after, chat_id, seq, MAX_PER_CHAT))
             entries = [entry for entry in page.entries if entry.seq <= end]
-            if not entries:
+            if not entries or entries[0].seq != seq + 1:
                 await retry_pause(self._shared, 0)
                 continue
             await self._persist(partial(self._shared.sealer.warm, _authors(entries)))

@@ -215,6 +215,10 @@ class MemoryViews:
             self._refused[row.chat_id, row.offset] = row
         self._chats.update(changes.heads)
 
+    def peek(self, chat_id: str) -> Chat:
+        """The chat as it is, for the test's own eyes."""
+        return self._chats.get(chat_id, Chat(chat_id))
+
     async def chat(self, chat_id: str) -> Chat | None:
         return await self._answer(lambda: _clone(self._chats[chat_id]) if chat_id in self._chats else None)
 
@@ -427,6 +431,11 @@ class World:
             await self.fold()
             await self.publish()
         await settle()
+
+    def role(self, chat_id: str, user_id: str) -> str | None:
+        """What the user is in the chat, by the views; None for no member."""
+        member = self.views.peek(chat_id).members.get(user_id)
+        return None if member is None else member.role
 
     async def message(self, actor_id: str, chat_id: str, text: str = "hi") -> MessageSent:
         """A message as its author's gateway would have sealed it."""
