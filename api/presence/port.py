@@ -33,8 +33,9 @@ class Presence(Protocol):
     All methods raise Unavailable when the store is away.
     """
 
-    async def beat(self, gateway_id: str, alive_s: float = ALIVE_S) -> None:
-        """The gateway lives, and is taken to live for this long. What a silent gateway said does not count."""
+    async def beat(self, gateway_id: str, alive_s: float = ALIVE_S) -> bool:
+        """The gateway lives, and is taken to live for this long. What a silent gateway said does not count: false
+        if this one was taken for silent until now, or is not known, so that it should say everything again."""
 
     async def put(self, gateway_id: str, states: Mapping[str, SessionStatus]) -> None:
         """What these users are at this gateway, for the next 30 minutes."""

@@ -168,7 +168,7 @@ class PresenceTracker:
         while True:
             await pause(self._timers, BEAT_S)
             try:
-                await self.store.beat(self._gateway_id)
+                lost = not await self.store.beat(self._gateway_id) or lost
                 await self._renew(everything=lost)
                 lost = False
             except Unavailable:
@@ -176,8 +176,8 @@ class PresenceTracker:
                 log.warning("presence is not available", exc_info=True)
 
     async def _renew(self, *, everything: bool) -> None:
-        """Renew a share of the users, so that each has its turn every ten minutes; or everybody, because a store
-        that was away may have forgotten all."""
+        """Renew a share of the users, so that each has its turn every ten minutes; or everybody, because the store
+        may have forgotten all. Then watchers may have been told that they are offline."""
         if everything or not self._renewals:
             self._renewals = list(self._users)
         share = len(self._renewals) if everything else ceil(len(self._users) * BEAT_S / RENEW_S)
@@ -186,6 +186,9 @@ class PresenceTracker:
         states = {user_id: status for user_id, status in told if status is not None}
         if states:
             await self.store.put(self._gateway_id, states)
+        if everything:
+            for user_id in states:
+                self._fanout.publish_presence(user_id)
 
     async def _sweep(self) -> None:
         while True:

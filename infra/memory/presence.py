@@ -31,9 +31,11 @@ class MemoryPresence:
         """User → gateway → what it said."""
         self._last_seen: dict[str, datetime] = {}
 
-    async def beat(self, gateway_id: str, alive_s: float = ALIVE_S) -> None:
+    async def beat(self, gateway_id: str, alive_s: float = ALIVE_S) -> bool:
         now = self._now()
+        before = self._gateways.get(gateway_id)
         self._gateways[gateway_id] = _Gateway(now, now + timedelta(seconds=alive_s))
+        return before is not None and before.alive_until > now
 
     async def put(self, gateway_id: str, states: Mapping[str, SessionStatus]) -> None:
         now = self._now()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 
+from infra.redis import presence
 from infra.redis.address import parse
 from infra.redis.bus import Bus
+from infra.redis.connection import Connection, Script
 from infra.redis.fanout import RedisFanout
+from infra.redis.presence import RedisPresence
 from streams.ports import FanoutReceiver
 
 PATIENCE_S = 0.3
@@ -49,6 +53,16 @@ class Processes:
         )
         self._stack.push_async_callback(fanout.stop)
         return fanout
+
+    async def connection(self, name: str, scripts: Sequence[Script] = ()) -> Connection:
+        connection = Connection(parse(self.url), name=name, scripts=scripts, patience_s=PATIENCE_S)
+        await connection.start()
+        self._stack.push_async_callback(connection.stop)
+        return connection
+
+    async def presence(self, name: str, now: Callable[[], datetime]) -> RedisPresence:
+        connection = await self.connection(name, presence.SCRIPTS)
+        return RedisPresence(connection, now, namespace=self.namespace)
 
 
 @asynccontextmanager
