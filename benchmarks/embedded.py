@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks.kit.jobs import HoldSockets, Idle, Loaded, LoadServer, Register
 from benchmarks.kit.load import Step
-from benchmarks.kit.machine import describe, heading
+from benchmarks.kit.machine import describe, heading, take_pace
 from benchmarks.kit.output import notes, progress, save, show, table
 from benchmarks.kit.processes import pin
 from benchmarks.kit.workers import ClientFailed, in_client
@@ -120,6 +120,7 @@ def main(
     if cores:
         os.sched_setaffinity(0, cores)
     _raise_file_limit()
+    take_pace()
     held: Idle | None = None
     try:
         with tempfile.TemporaryDirectory(prefix="tidings-bench-") as folder, progress() as bar:

@@ -18,7 +18,7 @@ import typer
 import uvloop
 
 from benchmarks.kit.history import records
-from benchmarks.kit.machine import describe, heading
+from benchmarks.kit.machine import describe, heading, take_pace
 from benchmarks.kit.output import progress, save, show, table
 from commands.errors import TidingsError
 from events.log import Position
@@ -123,6 +123,7 @@ def main(
     json: Annotated[Path | None, typer.Option(help="Also write the figures into this file.")] = None,
 ) -> None:
     """Fold a prepared log into SQLite views and say what an event costs."""
+    take_pace()
     costs = uvloop.run(_run(events, chats, text, batch or [100, 500]))
     rows = [
         [

@@ -18,7 +18,7 @@ import uvloop
 from benchmarks.fold import append
 from benchmarks.kit.history import records
 from benchmarks.kit.latency import Percentiles, percentiles
-from benchmarks.kit.machine import describe, heading
+from benchmarks.kit.machine import describe, heading, take_pace
 from benchmarks.kit.output import progress, save, show, table
 from infra.sqlite.log import SqliteLog
 
@@ -78,6 +78,7 @@ def main(
     json: Annotated[Path | None, typer.Option(help="Also write the figures into this file.")] = None,
 ) -> None:
     """Append bursts to the SQLite log and say what a record costs."""
+    take_pace()
     costs = uvloop.run(_run(burst or _BURSTS, records, text))
     rows = [
         [

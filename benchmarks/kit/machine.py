@@ -6,16 +6,23 @@ import os
 import platform
 import sqlite3
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from time import process_time
+
+_ADDITIONS = 2_000_000
+_paces: list[float] = []
 
 
+@cache
 def describe() -> dict[str, str]:
-    """Date, machine and versions, each in words."""
+    """Date, machine and versions, each in words, as of the first call: make it when all is measured."""
     system = f"{platform.system()} {platform.release().split('-')[0]}"
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{_processor()}, {_cores()}, {_memory_gib():.0f} GiB of memory{_virtual()}, {system}",
+        "pace": f"{_pace()} ns of CPU for an addition in a Python loop: compare only runs of like pace",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "libraries": ", ".join(
             [f"SQLite {sqlite3.sqlite_version}"]
@@ -27,6 +34,21 @@ def describe() -> dict[str, str]:
 def heading() -> str:
     """The same as lines for a terminal."""
     return "\n".join(f"{name:<10} {words}" for name, words in describe().items())
+
+
+def take_pace() -> None:
+    """Note how fast the core is right now: what else runs on the silicon may slow it down by half or more, and CPU
+    time does not tell. `describe` shows the range of all that was noted, and of the moment itself."""
+    began, total = process_time(), 0
+    for number in range(_ADDITIONS):
+        total += number
+    _paces.append((process_time() - began) / _ADDITIONS * 1e9)
+
+
+def _pace() -> str:
+    take_pace()
+    slowest, fastest = f"{max(_paces):.0f}", f"{min(_paces):.0f}"
+    return fastest if fastest == slowest else f"{fastest} to {slowest}"
 
 
 def _processor() -> str:
