@@ -4,24 +4,67 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 Row = tuple[Any, ...]
 
+_AHEAD = 32
+"""Slots that one burst asks for at a time, so that others get their turn."""
+
+
+class Slots:
+    """Bounds the statements under way on a session, for all bursts together. Usable from any thread."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._lock = threading.Lock()
+        self._thread = threading.local()
+
+    def ask(self, go: Callable[[], None]) -> None:
+        """Have `go` called once there is a slot: now, or on a thread that gives one back. First come, first served."""
+        with self._lock:
+            self._waiting.append(go)
+        self._grant()
+
+    def give(self) -> None:
+        """Give one back."""
+        with self._lock:
+            self._free += 1
+        self._grant()
+
+    def _grant(self) -> None:
+        # A loop and no recursion: where nobody answers, each `go` fails and gives back at once.
+        if getattr(self._thread, "is_granting", False):
+            return
+        self._thread.is_granting = True
+        try:
+            while True:
+                with self._lock:
+                    if not (self._free and self._waiting):
+                        return
+                    self._free -= 1
+                    go = self._waiting.popleft()
+                go()
+        finally:
+            self._thread.is_granting = False
+
 
 class Burst:
     """Runs statements on a driver session. Use once, on a running event loop."""
 
-    def __init__(self, session: Any, statements: Sequence[Any], at_once: int) -> None:
+    def __init__(self, session: Any, statements: Sequence[Any], slots: Slots) -> None:
         self._session = session
         self._statements = statements
-        self._at_once = at_once
+        self._slots = slots
         self._rows: list[list[Row]] = [[] for _ in statements]
         self._next: Iterator[int] = iter(range(len(statements)))
+        self._asked = 0
         self._left = len(statements)
-        self._failed = False
+        self._is_over = False
         self._lock = threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._future: asyncio.Future[None] = self._loop.create_future()
@@ -30,16 +73,27 @@ class Burst:
         """The rows of each statement, all pages of them. Raises what the first failure was; then no further
         statement is sent, but those under way are not called back.
         """
-        for _ in range(min(self._at_once, len(self._statements))):
-            self._send_next()
-        await self._future
+        for _ in range(min(_AHEAD, len(self._statements))):
+            self._ask()
+        try:
+            await self._future
+        finally:
+            self._is_over = True
         return self._rows
 
-    def _send_next(self) -> None:
+    def _ask(self) -> None:
         with self._lock:
-            index = None if self._failed else next(self._next, None)
-        if index is None:
+            if self._asked == len(self._statements):
+                return
+            self._asked += 1
+        self._slots.ask(self._send_next)
+
+    def _send_next(self) -> None:
+        if self._is_over:
+            self._slots.give()
             return
+        with self._lock:
+            index = next(self._next)
         try:
             response = self._session.execute_async(self._statements[index])
             response.add_callbacks(self._answered, self._fail, callback_args=(index, response))
@@ -62,14 +116,15 @@ class Burst:
             is_last = self._left == 0
         if is_last:
             self._wake(None)
-        else:
-            self._send_next()
+        self._slots.give()
+        self._ask()
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:
-            is_first, self._failed = not self._failed, True
+            is_first, self._is_over = not self._is_over, True
         if is_first:
             self._wake(error)
+        self._slots.give()
 
     def _wake(self, error: BaseException | None) -> None:
         # Whoever ran the loop has gone, and nobody waits any more.

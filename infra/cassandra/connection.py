@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 from cassandra import ConsistencyLevel
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
-from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, TokenAwarePolicy
+from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, RetryPolicy, TokenAwarePolicy
 from cassandra.query import tuple_factory
 
-from infra.cassandra.burst import Burst, Row
+from infra.cassandra.burst import Burst, Row, Slots
 from infra.cassandra.errors import translate, translated
 
 _RECONNECT_S = (0.1, 2.0)
@@ -29,6 +29,7 @@ _RENEW_AFTER_S = 30.0
 _RETRY_S = 0.5
 """How long a failed attempt to connect answers for others too."""
 _HEARTBEAT_S = 5
+_REPEATS = 2
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ class Contact:
     timeout_s: float = 5.0
     """For one statement."""
     at_once: int = 32
-    """Statements of one call that may be under way."""
+    """Statements that may be under way."""
 
 
 class Link:
@@ -57,7 +58,7 @@ class Link:
     ) -> None:
         self.cluster = cluster
         self.session = session
-        self._at_once = at_once
+        self._slots = Slots(at_once)
         self._report = report
         self._prepared: dict[str, Any] = {}
 
@@ -81,7 +82,7 @@ class Link:
         if not statements:
             return []
         try:
-            rows = await Burst(self.session, statements, self._at_once).run()
+            rows = await Burst(self.session, statements, self._slots).run()
         except Exception as error:
             self._report(error)
             raise translate(error) from error
@@ -101,7 +102,7 @@ class Connection:
         """`make_cluster`: the driver's cluster for a contact; tests give their own."""
         self.contact = contact
         self._monotonic = monotonic
-        self._make_cluster = make_cluster or _cluster
+        self._make_cluster = make_cluster or cluster_of
         self._link: Link | None = None
         self._opening: Future[Link] | None = None
         self._failed_at: float | None = None
@@ -193,6 +194,17 @@ class Connection:
             self._thread.submit(link.cluster.shutdown)
 
 
+class _Repeating(RetryPolicy):  # type: ignore[misc]
+    """Tries a write again that came too late on the server: all of ours may be repeated, and often half of a group
+    was late while the other half was not.
+    """
+
+    def on_write_timeout(
+        self, query: Any, consistency: int, write_type: int, required: int, received: int, retry_num: int
+    ) -> tuple[int, int | None]:
+        return (self.RETRY, consistency) if retry_num < _REPEATS else (self.RETHROW, None)
+
+
 async def _shared(future: Future[T]) -> T:
     """Wait for a thread's work, which goes on where the waiting task is cancelled."""
     waiting = asyncio.wrap_future(future)
@@ -200,7 +212,8 @@ async def _shared(future: Future[T]) -> T:
     return await asyncio.shield(waiting)
 
 
-def _cluster(contact: Contact) -> Any:
+def cluster_of(contact: Contact) -> Any:
+    """The driver's cluster, not yet connected."""
     auth = None
     if contact.user is not None:
         auth = PlainTextAuthProvider(contact.user, contact.password or "")
@@ -209,6 +222,7 @@ def _cluster(contact: Contact) -> Any:
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         request_timeout=contact.timeout_s,
         row_factory=tuple_factory,
+        retry_policy=_Repeating(),
     )
     return Cluster(
         contact.hosts,

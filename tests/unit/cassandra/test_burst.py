@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.cassandra.burst import Burst
+from infra.cassandra.burst import Burst, Slots
 
 Rows = list[tuple[Any, ...]]
 
@@ -55,8 +55,9 @@ class Session:
         return self.sent[-1]
 
 
-async def begun(session: Session, statements: Sequence[Any], at_once: int = 2) -> asyncio.Task[list[Rows]]:
-    task = asyncio.ensure_future(Burst(session, statements, at_once).run())
+async def begun(session: Session, statements: Sequence[Any], slots: Slots | int = 2) -> asyncio.Task[list[Rows]]:
+    slots = Slots(slots) if isinstance(slots, int) else slots
+    task = asyncio.ensure_future(Burst(session, statements, slots).run())
     await asyncio.sleep(0)
     return task
 
@@ -74,9 +75,56 @@ async def test_no_more_are_under_way_than_allowed_and_rows_come_in_the_order_of_
     assert await task == [[("a1",)], [("b1",)], [("c1",), ("c2",)], []]
 
 
+async def test_bursts_share_their_slots_in_turn() -> None:
+    session, slots = Session(), Slots(2)
+    many = await begun(session, range(100), slots)
+    few = await begun(session, "ab", slots)
+    answered = 0
+    while answered < 102:
+        assert len(session.sent) - answered <= 2
+        session.sent[answered].answer([(session.sent[answered].statement,)])
+        answered += 1
+        await asyncio.sleep(0)
+    assert len(session.sent) == 102
+    order = [response.statement for response in session.sent]
+    assert max(order.index("a"), order.index("b")) < 50, "the long one does not hold up the short one"
+    assert await many == [[(number,)] for number in range(100)]
+    assert await few == [[("a",)], [("b",)]]
+
+
+async def test_slots_come_back_from_what_failed_or_was_cancelled() -> None:
+    session, slots = Session(), Slots(2)
+    failing, waiting = await begun(session, "abc", slots), await begun(session, "xyz", slots)
+    session.sent[0].fail(OSError("away"))
+    with pytest.raises(OSError, match="away"):
+        await failing
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    for response in session.sent[1:]:
+        response.answer()
+    sent = len(session.sent)
+    last = await begun(session, "12", slots)
+    assert len(session.sent) == sent + 2
+    for response in session.sent[sent:]:
+        response.answer()
+    await last
+
+
+async def test_thousands_that_are_refused_at_once_do_not_pile_up() -> None:
+    session, slots = Session(), Slots(1)
+    first = await begun(session, "a", slots)
+    others = [await begun(session, range(10), slots) for _ in range(2_000)]
+    session.refuses = OSError("away")
+    session.sent[0].answer()
+    await first
+    assert {type(error) for error in await asyncio.gather(*others, return_exceptions=True)} == {OSError}
+    assert len(session.sent) == 1
+
+
 async def test_all_pages_of_an_answer_are_fetched() -> None:
     session = Session()
-    task = await begun(session, "ab", at_once=1)
+    task = await begun(session, "ab", slots=1)
     session.sent[0].answer([(1,)], more=True)
     session.sent[0].answer([(2,)], more=True)
     assert len(session.sent) == 1, "the next statement waits for the last page"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import pytest
-from cassandra import OperationTimedOut
+from cassandra import ConsistencyLevel, OperationTimedOut
 from cassandra.cluster import NoHostAvailable
+from cassandra.policies import TokenAwarePolicy
 
 from commands.errors import Unavailable
-from infra.cassandra.connection import Connection, Contact
+from infra.cassandra.connection import Connection, Contact, cluster_of
 
 
 class Driver:
@@ -85,6 +87,23 @@ def connection(driver: Driver) -> Iterator[Connection]:
     made = Connection(Contact(("127.0.0.1",)), driver.clock, driver.make)
     yield made
     made.close()
+
+
+def test_the_driver_asks_a_quorum_at_home_and_never_gives_up_on_a_node() -> None:
+    made = cluster_of(Contact(("127.0.0.1",), 9999, "here", timeout_s=3))
+    profile = made.profile_manager.default
+    assert profile.consistency_level == ConsistencyLevel.LOCAL_QUORUM
+    assert isinstance(profile.load_balancing_policy, TokenAwarePolicy)
+    assert profile.request_timeout == 3
+    pauses = list(islice(made.reconnection_policy.new_schedule(), 1_000))
+    assert len(pauses) == 1_000
+    assert max(pauses) <= 2
+
+
+def test_a_write_that_came_too_late_is_repeated_twice() -> None:
+    policy = cluster_of(Contact(("127.0.0.1",))).profile_manager.default.retry_policy
+    late = [policy.on_write_timeout(None, 6, 2, 1, 0, number)[0] for number in range(4)]
+    assert late == [policy.RETRY, policy.RETRY, policy.RETHROW, policy.RETHROW]
 
 
 async def test_nothing_is_opened_before_it_is_needed_and_then_once(driver: Driver, connection: Connection) -> None:
