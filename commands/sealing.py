@@ -214,7 +214,5 @@ class Sealer:
         """Over capacity, drop a tenth, those used longest ago: so the cost of choosing is spread."""
         if len(self._held) > self._capacity:
             spare = len(self._held) - self._capacity + self._capacity // 10
-            for author_id in nsmallest(
-                spare, self._held, key=lambda author_id: self._held[author_id].used_at
-            ):
+            for author_id in nsmallest(spare, self._held, key=lambda author_id: self._held[author_id].used_at):
                 del self._held[author_id]

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from typing import cast
 
 import uvicorn
 import uvloop
@@ -69,7 +70,8 @@ async def _serve(settings: Settings, demo: bool, listener: socket.socket, on_rea
     async with running(settings, demo=demo) as app:
         config = uvicorn.Config(
             create_app(app.services, chat_routes.ROUTERS, schema_components()),
-            ws=protocol_class(app.gateway, settings.cors_origins),
+            # Buffered, which uvicorn hands a transport to as well, though its types do not say so.
+            ws=cast("type[asyncio.Protocol]", protocol_class(app.gateway, settings.cors_origins)),
             http="httptools",
             lifespan="off",
             access_log=False,

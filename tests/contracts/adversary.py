@@ -56,7 +56,7 @@ class Adversary:
         rows += [("parked", (p.chat_id, p.offset), p.offset, p) for p in changes.parked]
         heads: list[Write] = []
         for chat_id, chat in changes.heads.items():
-            together = [("chats", chat_id, chat.offset, chat)]
+            together: list[Write] = [("chats", chat_id, chat.offset, chat)]
             together += [("members", key, row.offset, row) for key, row in changes.members.items() if key[0] == chat_id]
             heads.append(("", chat_id, 0, together))
         return rows, heads, ("positions", changes.partition, changes.next_offset, changes.next_offset)

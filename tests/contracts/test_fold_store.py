@@ -21,6 +21,7 @@ from events.types import (
     MessageSent,
 )
 from infra.sqlite.views import SqliteViews
+from projections.fold import fold_record
 from projections.ports import Changes, FirstUse, LogMismatch
 from streams.batch import BatchFold
 from tests.contracts.adversary import Adversary
@@ -182,10 +183,8 @@ async def test_a_fold_that_raises_parks_its_record_and_loses_no_other(
             raise ZeroDivisionError
         original(changes, hot, record, decoded, *rest)
 
-    from streams import batch
-
-    original = batch.fold_record
-    monkeypatch.setattr(batch, "fold_record", fails_on_m2)
+    original = fold_record
+    monkeypatch.setattr("streams.batch.fold_record", fails_on_m2)
     core = BatchFold(store)
     offset = 0
     while offset < len(history.records):

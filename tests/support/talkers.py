@@ -114,7 +114,7 @@ class Talker:
             line = _Line(self.hear)
             try:
                 self._transport, _ = await ws_connect(
-                    lambda line=line: line,  # type: ignore[misc]
+                    lambda line=line: line,
                     self._ws_url,
                     extra_headers={"Sec-WebSocket-Protocol": "chat.v1"},
                     websocket_handshake_timeout=_HANDSHAKE_S,

@@ -74,9 +74,7 @@ async def test_a_body_moved_to_another_place_does_not_open(place: tuple[str, str
         seals.open(*place, sealed)
 
 
-@given(
-    text=st.text(alphabet=st.characters(codec="utf-8"), max_size=40), at=st.integers(0), bit=st.integers(0, 7)
-)
+@given(text=st.text(alphabet=st.characters(codec="utf-8"), max_size=40), at=st.integers(0), bit=st.integers(0, 7))
 def test_a_body_with_any_bit_flipped_does_not_open(text: str, at: int, bit: int) -> None:
     async def play() -> None:
         seals = sealer(KeysInMemory("ana"))
@@ -117,10 +115,7 @@ async def test_a_page_opens_in_its_order_with_erased_bodies_as_none() -> None:
     keys = KeysInMemory("ana", "ben")
     seals = sealer(keys)
     await seals.warm(["ana", "ben"])
-    page = [
-        (f"c{i}", f"m{i}", who, seals.seal(f"c{i}", f"m{i}", who, f"t{i}"))
-        for i, who in enumerate(("ana", "ben"))
-    ]
+    page = [(f"c{i}", f"m{i}", who, seals.seal(f"c{i}", f"m{i}", who, f"t{i}")) for i, who in enumerate(("ana", "ben"))]
     keys.keys["ana"] = None
     assert await sealer(keys).opened(page) == [None, "t1"]
 
