@@ -257,7 +257,7 @@ def _clone(chat: Chat) -> Chat:
 
 def _summary(chat: Chat, user_id: str) -> Summary:
     delivered, read = chat.others_marks(user_id)
-    return Summary(_clone(chat), len(chat.members), chat.members[user_id], delivered, read)
+    return Summary(replace(chat, members={}), len(chat.members), chat.members[user_id], delivered, read)
 
 
 class MemoryLog:
