@@ -101,10 +101,23 @@ def test_a_failed_installation_is_a_failure(machine: Machine) -> None:
     assert machine.run().returncode == 100
 
 
-@pytest.mark.parametrize("part", ["check", "test"])
-def test_one_failed_part_fails_the_run_and_the_other_still_runs(machine: Machine, part: str) -> None:
+AGAIN = "dev test --last-failed --last-failed-no-failures none"
+
+
+@pytest.mark.parametrize(
+    ("part", "calls"), [("check", ["dev check", "dev test"]), ("test", ["dev check", "dev test", AGAIN])]
+)
+def test_one_failed_part_fails_the_run_and_the_other_still_runs(machine: Machine, part: str, calls: list[str]) -> None:
     machine.dev(f'[ "$1" != {part} ]')
     run = machine.run()
     assert run.returncode == 1
     assert run.stderr == f"Failed: {part}\n"
-    assert machine.called() == ["dev check", "dev test"]
+    assert machine.called() == calls
+
+
+def test_tests_that_fail_once_and_pass_alone_do_not_fail_the_run(machine: Machine) -> None:
+    machine.dev('[ "$*" != test ]')
+    run = machine.run()
+    assert run.returncode == 0
+    assert "== once more, what failed" in run.stdout
+    assert machine.called() == ["dev check", "dev test", AGAIN]
