@@ -27,9 +27,11 @@ UPTIME_S = 0.6
 EARLY_S = 1.0
 
 
-async def pass_time(seconds: float) -> None:
-    """Let the load run on."""
-    await asyncio.sleep(seconds)
+async def run_on(talkers: list[asyncio.Task[None]], seconds: float) -> None:
+    """Let the load run, unless a client fails."""
+    failed, _ = await asyncio.wait(talkers, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in failed:
+        task.result()
 
 
 def check_views(server: Server) -> None:
@@ -51,14 +53,14 @@ async def test_nothing_acknowledged_is_lost_when_the_process_is_killed_at_random
     server = make_server().start()
     town = await settle_town(server, random)
     early = set(random.sample(range(KILLS), EARLY_KILLS))
-    async with client(server) as http, talking(town):
+    async with client(server) as http, talking(town) as talkers:
         for turn in range(KILLS):
             await town.speak_up()
-            await pass_time(random.uniform(0, UPTIME_S))
+            await run_on(talkers, random.uniform(0, UPTIME_S))
             await asyncio.to_thread(server.kill)
             if turn in early:
                 await asyncio.to_thread(server.start, wait=False)
-                await pass_time(random.uniform(0, EARLY_S))
+                await run_on(talkers, random.uniform(0, EARLY_S))
                 await asyncio.to_thread(server.kill)
             town.hush()
             await asyncio.to_thread(server.start)

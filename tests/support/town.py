@@ -146,12 +146,12 @@ class Wanderer:
 
 
 @asynccontextmanager
-async def talking(town: Town) -> AsyncIterator[None]:
-    """Everybody is connected, or trying to be, while the block runs. Fails if a client ends by itself."""
+async def talking(town: Town) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Everybody is connected, or trying to be, while the block runs; gives their tasks, which never end well."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(talker.live()) for talker in town.everybody]
         try:
-            yield
+            yield tasks
         finally:
             for task in tasks:
                 task.cancel()
