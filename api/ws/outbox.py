@@ -21,8 +21,6 @@ class Sink(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
-    def get_write_buffer_size(self) -> int: ...
-
 
 class Flusher:
     """Writes all outboxes that got frames since the last tick. One for a whole gateway."""

@@ -38,6 +38,7 @@ from projections.ports import Changes, Entry, FirstUse, Page, Refused, Summary
 from streams.batch import BatchFold
 from streams.progress import FoldProgress
 from tests.contracts.adversary import Adversary
+from tests.support.contract import check_told
 from tests.support.history import NOON
 
 T = TypeVar("T")
@@ -111,7 +112,9 @@ class FakeLink:
 
     def send(self, frame: bytes) -> None:
         if self.closed is None:
-            self.frames.append(payload(frame))
+            told = payload(frame)
+            check_told(told)
+            self.frames.append(told)
 
     def ping(self) -> None:
         self.pings += 1

@@ -61,9 +61,10 @@ async def test_repeats_are_told_once(world: World) -> None:
     assert client.events(ROOM) == [2, 3]
 
 
-async def test_what_fan_out_lost_is_filled_in_before_what_came_after(world: World) -> None:
+@pytest.mark.parametrize("author", [ANA, BEN], ids=["warm key", "cold key"])
+async def test_what_fan_out_lost_is_filled_in_before_what_came_after(world: World, author: str) -> None:
     client = await world.connect(ANA)
-    await say(world, BEN, "one", "two", "three")
+    await say(world, author, "one", "two", "three")
     del world.unpublished[:2]
     await world.publish()
     assert client.texts(ROOM) == ["one", "two", "three"]
