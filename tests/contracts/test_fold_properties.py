@@ -11,7 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from commands.errors import Unavailable
@@ -31,10 +32,13 @@ from events.types import (
     MessageSent,
     RoleChanged,
 )
+from infra.cassandra.connection import Connection
+from infra.cassandra.keyspace import Keyspace
 from infra.sqlite.views import SqliteViews
 from projections.fold import Memory
 from streams.batch import BatchFold
 from tests.contracts.adversary import Adversary
+from tests.support.cassandra_views import empty, fold_store
 from tests.support.history import ANA, BEN, CLEO, DIRECT, NOON, ROOM, History
 
 PEOPLE = (ANA, BEN, CLEO)
@@ -121,6 +125,20 @@ def test_sqlite_and_the_adversary_hold_the_same_rows(records: list[Record], cuts
     with tempfile.TemporaryDirectory() as directory:
         views = sqlite(directory)
         assert play(views, records, cuts) == play(Adversary(), records)
+
+
+@pytest.mark.needs("cassandra")
+@settings(max_examples=4, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # shrinking would take minutes
+@given(histories(), st.lists(st.integers(1, 9), min_size=1, max_size=5))
+def test_cassandra_and_sqlite_have_the_same_rows_and_hash(
+    cassandra_connection: Connection, shared_keyspace: str, records: list[Record], cuts: list[int]
+) -> None:
+    empty(cassandra_connection, shared_keyspace)
+    store = fold_store(Keyspace(cassandra_connection, shared_keyspace))
+    with tempfile.TemporaryDirectory() as directory:
+        views = sqlite(directory)
+        assert play(store, records, cuts) == play(views, records)
+        assert store.hash() == views.hash()
         views.close()
 
 

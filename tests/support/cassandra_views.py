@@ -51,8 +51,8 @@ def empty(connection: Connection, keyspace: str) -> None:
     """Remove all rows."""
 
     async def truncate() -> None:
-        link = await connection.link()
-        await link.run([f"TRUNCATE {keyspace}.{table}" for table in TABLES])
+        for table in TABLES:
+            await connection.execute(f"TRUNCATE {keyspace}.{table}")
 
     in_thread(lambda: asyncio.run(truncate()))
 

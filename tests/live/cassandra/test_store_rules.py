@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from commands.errors import Unavailable
@@ -39,7 +39,11 @@ from tests.support.history import ANA, BEN, CLEO, DAN, DIRECT, ROOM, History
 
 pytestmark = pytest.mark.needs("cassandra")
 
-few = settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+few = settings(
+    max_examples=5,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking would take minutes
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 def message(history: History, text: bytes = b"sealed") -> MessageSent:
