@@ -38,7 +38,7 @@ class Postgres(Service):
     @property
     def url(self) -> str:
         """As SQLAlchemy wants it."""
-        return f"postgresql+asyncpg://{USER}@{self.host}:{self.ports['postgres']}/{DATABASE}"
+        return f"postgresql+psycopg://{USER}@{self.host}:{self.ports['postgres']}/{DATABASE}"
 
     def prepare(self) -> None:
         complete = self.folder / "data.complete"
