@@ -16,7 +16,11 @@ END = 2**63 - 1
 async def newest_messages(views: ChatViews, summary: Summary, before_seq: int, limit: int) -> Page:
     """The `limit` newest messages below `before_seq`, oldest first."""
     chat_id, visible_from = summary.chat.chat_id, summary.own.visible_from
-    page = await views.entries_before(chat_id, min(before_seq, END), limit, messages_only=True)
+    # Not beyond what the summary knows: so a copy of the newest page can tell whether it is the newest.
+    bound = min(before_seq, summary.chat.last_message_seq + 1)
+    if bound <= visible_from:
+        return Page([], False)
+    page = await views.entries_before(chat_id, bound, limit, messages_only=True)
     visible = [entry for entry in page.entries if entry.seq >= visible_from]
     if len(visible) < len(page.entries) or not visible:
         return Page(visible, False)

@@ -9,7 +9,7 @@ lasts it does so now and then. And so it does whenever its line to Redis was int
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from functools import partial
 from uuid import uuid4
 
@@ -54,6 +54,8 @@ class RedisFanout:
         self._partitions = partitions
         self._digest_s = digest_s
         self._silence_s = silence_s
+        self.observers: list[Callable[[Changes], None]] = []
+        """Hear of each batch before it is published. Must neither block nor raise."""
         self._receiver: FanoutReceiver | None = None
         self._watched: frozenset[str] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
@@ -105,6 +107,8 @@ class RedisFanout:
         )
 
     async def publish(self, changes: Changes) -> None:
+        for observer in self.observers:
+            observer(changes)
         self._positions[changes.partition] = changes.next_offset
         self._note_heads(changes.entries)
         reached = encode(Reached(changes.partition, changes.next_offset))

@@ -74,12 +74,14 @@ class Line(asyncio.Protocol):
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """The answers, in order; errors stand in their places as `ReplyError`. Raises Unavailable."""
+        if not commands:
+            return []
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         self._send(b"".join(map(pack, commands)), _Waiting(len(commands), future))
         return await future
 
     def post(self, packed: bytes, count: int) -> None:
-        """Send packed commands whose answers nobody waits for."""
+        """Send packed commands, one or more, whose answers nobody waits for."""
         self._send(packed, _Waiting(count, None))
 
     def send(self, packed: bytes) -> None:

@@ -14,7 +14,7 @@ from infra.redis.fanout import RedisFanout
 from infra.redis.presence import RedisPresence
 from streams.ports import FanoutReceiver
 
-PATIENCE_S = 0.3
+PATIENCE_S = 0.5
 DIGEST_S = 0.1
 SILENCE_S = 0.6
 
