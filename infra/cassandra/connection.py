@@ -46,7 +46,7 @@ class Contact:
     password: str | None = None
     timeout_s: float = 5.0
     """For one statement."""
-    at_once: int = 32
+    at_once: int = 16
     """Statements that may be under way."""
 
 
@@ -200,8 +200,15 @@ class _Repeating(RetryPolicy):  # type: ignore[misc]
     """
 
     def on_write_timeout(
-        self, query: Any, consistency: int, write_type: int, required: int, received: int, retry_num: int
+        self,
+        query: Any,
+        consistency: int,
+        write_type: int,
+        required_responses: int,
+        received_responses: int,
+        retry_num: int,
     ) -> tuple[int, int | None]:
+        """The driver calls with these names."""
         return (self.RETRY, consistency) if retry_num < _REPEATS else (self.RETHROW, None)
 
 

@@ -27,7 +27,7 @@ class Machine:
         self.program("python3", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
         self.program("node", '#!/bin/sh\ncase "$2" in *"< 18"*) exit 0 ;; *) exit 1 ;; esac\n')
         self.program("java", "#!/bin/sh\necho 'openjdk version \"17.0.1\"' >&2\n")
-        for program in ["chromium", "mvn", "redis-server", "initdb", "haproxy", "kcat"]:
+        for program in ["chromium", "mvn", "redis-server", "initdb", "haproxy", "kcat", "strace"]:
             self.program(program, "#!/bin/sh\n")
         self.dev("")
 
@@ -77,6 +77,7 @@ def test_with_everything_there_it_installs_nothing_and_runs_both_parts(machine: 
         ("mvn", "maven"),
         ("redis-server", "redis-server"),
         ("kcat", "kcat"),
+        ("strace", "strace"),
     ],
 )
 def test_what_is_missing_is_installed_first(machine: Machine, program: str, packages: str) -> None:
