@@ -42,7 +42,7 @@ class Link(Protocol):
     """A socket as a session sees it. Frames are whole WebSocket frames, header included."""
 
     def send(self, frame: bytes) -> None:
-        """Queue a frame; silent once closed."""
+        """Queue a frame; silent once closed. Never ends the session before it returns."""
 
     def ping(self) -> None: ...
 

@@ -25,16 +25,16 @@ class Sink(Protocol):
 class Flusher:
     """Writes all outboxes that got frames since the last tick. One for a whole gateway."""
 
-    __slots__ = ("_call_soon", "_dirty")
+    __slots__ = ("_dirty", "call_soon")
 
     def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
-        self._call_soon = call_soon
+        self.call_soon = call_soon
         self._dirty: list[Outbox] = []
 
     def add(self, outbox: Outbox) -> None:
         """Flush this outbox at the end of the tick."""
         if not self._dirty:
-            self._call_soon(self._flush)
+            self.call_soon(self._flush)
         self._dirty.append(outbox)
 
     def _flush(self) -> None:
@@ -46,10 +46,22 @@ class Flusher:
 class Outbox:
     """The queue of one socket. `pause` and `resume` are the transport's flow control.
 
-    `on_full` is called, once, when more than 1,000 frames or 8 MB wait.
+    `on_full` is called, once, when more than 1,000 frames or 8 MB wait; what waited is gone by then. It comes at
+    the end of the tick, because whoever sends may be in the middle of telling many.
     """
 
-    __slots__ = ("_drained", "_flusher", "_frames", "_on_full", "_open", "_paused", "_queued", "_sink", "_size")
+    __slots__ = (
+        "_drained",
+        "_flusher",
+        "_frames",
+        "_full",
+        "_on_full",
+        "_open",
+        "_paused",
+        "_queued",
+        "_sink",
+        "_size",
+    )
 
     def __init__(self, sink: Sink, flusher: Flusher, on_full: Callable[[], None]) -> None:
         self._sink: Sink | None = sink
@@ -59,19 +71,22 @@ class Outbox:
         self._size = 0
         """Bytes in `_frames`; kept only while paused."""
         self._open = True
+        self._full = False
         self._queued = False
         self._paused = False
         self._drained: asyncio.Future[None] | None = None
 
     def send(self, frame: bytes) -> None:
         """Queue a whole WebSocket frame. Silent once finished."""
-        if not self._open:
+        if not self._open or self._full:
             return
         self._frames.append(frame)
         if self._paused:
             self._size += len(frame)
             if len(self._frames) > MAX_FRAMES or self._size > MAX_BYTES:
-                self._on_full()
+                self._full = True
+                self._frames.clear()
+                self._flusher.call_soon(self._on_full)
         elif not self._queued:
             self._queued = True
             self._flusher.add(self)

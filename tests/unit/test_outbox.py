@@ -102,9 +102,12 @@ def test_more_than_may_wait_is_told_once_and_dropped(frame: bytes, fits: int) ->
     case.outbox.pause()
     for _ in range(fits):
         case.outbox.send(frame)
+    case.tick.end()
     assert case.overflows == 0
     case.outbox.send(frame)
     case.outbox.send(frame)
+    assert case.overflows == 0, "whoever sends may be in the middle of telling many"
+    case.tick.end()
     assert case.overflows == 1
     assert case.wire.writes == [b"last"]
     case.outbox.resume()
@@ -117,6 +120,7 @@ def test_what_waited_before_the_pause_counts_too() -> None:
         case.outbox.send(b"x")
     case.outbox.pause()
     case.outbox.send(b"x")
+    case.tick.end()
     assert case.overflows == 1
 
 
