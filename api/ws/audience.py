@@ -18,7 +18,7 @@ from api.ws.frames import ChatFrame, Gone, Receipt, encode
 from api.ws.local import Shared, User
 from commands.chat import MAX_BROADCAST_RECEIPTS, Chat, Member, evolve
 from events.ids import unix_us
-from events.types import ChatCreated, EventData, MemberAdded, MemberJoined, MemberLeft, MemberRemoved
+from events.types import ChatCreated, EventData, MemberAdded, MemberJoined, MemberLeft, MemberRemoved, MessageSent
 from projections.ports import Entry, Moved
 from projections.receipts import shown
 
@@ -84,12 +84,13 @@ class Audience:
         """
         self._advance(entry, data)
         self._shared.counters.events += 1
-        if self.known is not None:
+        is_message = type(data) is MessageSent  # nearly always, and then nobody comes or goes
+        if not is_message and self.known is not None:
             for user in self.newcomers(data):
                 self._welcome(user, entry.seq, mutes.get(user.user_id))
         if self.here:
             self._tell(event_frame(entry, data, self._shared.sealer, self._shared.counters), entry.seq)
-            if isinstance(data, MemberLeft | MemberRemoved):
+            if not is_message and isinstance(data, MemberLeft | MemberRemoved):
                 self._see_off(data.user_id, entry.seq)
 
     def mark(self, row: Moved) -> None:
