@@ -7,6 +7,7 @@ The driver would look up and check the type of each value; here a column's type 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -147,6 +148,7 @@ class Serialiser:
         return Unit(chat_id, (len(writes) + 1) * _OVERHEAD, tuple(writes))
 
 
+@lru_cache(maxsize=20_000)
 def _key(text: str) -> bytes:
     return key_of(text).encode()
 
@@ -155,6 +157,6 @@ def _text(value: str | None) -> Any:
     return UNSET_VALUE if value is None else value.encode()
 
 
-def _composite(*parts: bytes) -> bytes:
-    """A partition key of several columns."""
-    return b"".join([_short(len(part)) + part + b"\0" for part in parts])
+def _composite(text: bytes, number: bytes) -> bytes:
+    """A partition key of a text and an int."""
+    return b"%b%b\0\0\4%b\0" % (_short(len(text)), text, number)

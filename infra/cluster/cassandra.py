@@ -132,6 +132,11 @@ class Cassandra(Service):
             "commitlog_sync": "batch",
             # A warning for each batch of more than 5 KiB helps nobody; over 50 KiB, as by default, they are refused.
             "batch_size_warn_threshold": "50KiB",
+            # Nor does one for batches over several partitions: they all live on the same replicas.
+            "unlogged_batch_across_partitions_warn_threshold": 1_000,
+            # A node that has just started is slow, and shares the machine's cores with everything else.
+            "write_request_timeout": "10s",
+            "read_request_timeout": "10s",
             "commitlog_segment_size": "16MiB",
             "commitlog_total_space": "256MiB",
             "file_cache_size": "64MiB",

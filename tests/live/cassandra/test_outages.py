@@ -193,12 +193,12 @@ async def test_while_a_node_hangs_calls_end_and_go_on_when_it_answers(
 
 
 @pytest.mark.timeout(600)
-async def test_seconds_that_a_power_cut_took_back_are_refilled_by_the_log(
+async def test_a_node_that_stands_where_it_stood_earlier_is_refilled_by_the_log(
     node: Cassandra, store: CassandraFoldStore, records: list[Record], tmp_path: Path
 ) -> None:
-    """`commitlog_sync: periodic` acknowledges before the disk has it. A cut loses the end of the commit log: rows,
-    heads and positions alike, so the fold goes on from the older position. (Not so where a table was flushed in
-    between: docs/operating.md says what then.)
+    """As after a power cut with `commitlog_sync: periodic`, which acknowledges up to ten seconds before the disk has
+    it: what is lost is the end of the commit log, rows, heads and positions alike. (Not so where a table was flushed
+    in between, which is why ADR 0023 wants `batch` or `group`.)
     """
     half = EVENTS // 2
     async with folding(store, records[:half]) as heard:
