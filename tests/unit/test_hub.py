@@ -471,3 +471,78 @@ async def test_leaving_by_oneself_on_one_device_is_told_to_the_other(world: Worl
     await world.tell(BEN, ROOM, MemberLeft(BEN))
     assert types(tablet.link.frames) == ["connected", "event", "gone"]
     assert tablet.link.frames[1]["event"]["data"] == {"user_id": BEN}
+
+
+# --- Nothing leaks through an old answer -----
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["cold chat", "warm chat"])
+async def test_a_summary_older_than_ones_removal_lets_nobody_in(world: World, warm: bool) -> None:
+    ana = await world.connect(ANA)
+    if warm:
+        ana.send(ROOM, uuid7(NOON), "warm the chat")
+        await world.turn()
+    world.views.gate.is_open = False
+    world.views.stale = lambda: True  # answers are as old as their questions
+    ben = world.open()
+    ben.say_connect(BEN)
+    await settle()
+    world.views.gate.let_through()  # the list of chats; the summaries are asked for next, and show a member
+    await settle()
+    await world.tell(ANA, ROOM, MemberRemoved(BEN))
+    world.views.gate.open()
+    await settle()
+    await say(world, ANA, "a secret")
+    await world.publish()
+    assert [frame["chats"] for frame in ben.link.frames] == [{}]
+
+
+async def test_a_state_older_than_ones_removal_lets_nobody_in_late(world: World) -> None:
+    phone = await world.connect(CLEO)
+    await world.happen(ANA, ROOM, MemberAdded(CLEO))
+    world.unpublished.clear()
+    world.views.gate.is_open = False
+    world.views.stale = lambda: True
+    tablet = world.open()
+    tablet.say_connect(CLEO)
+    await settle()
+    for _ in range(2):  # the list of chats, then the summaries; the state, to show the phone, is asked for next
+        world.views.gate.let_through()
+        await settle()
+    assert len(world.views.gate.waiting) == 1
+    await world.tell(ANA, ROOM, MemberRemoved(CLEO))
+    world.views.gate.open()
+    await settle()
+    await say(world, ANA, "a secret")
+    await world.publish()
+    assert types(phone.link.frames) == types(tablet.link.frames) == ["connected"]
+
+
+async def test_of_several_arrivals_before_we_looked_the_last_is_told(world: World) -> None:
+    cleo = await world.connect(CLEO)
+    await world.happen(ANA, ROOM, MemberAdded(CLEO), MemberRemoved(CLEO), MemberAdded(CLEO))
+    await world.publish()
+    assert types(cleo.link.frames) == ["connected", "chat", "event"]
+    assert cleo.link.frames[1]["chat"]["me"]["joined_seq"] == 4
+    assert cleo.events(ROOM) == [4]
+
+
+async def test_a_lost_removal_is_found_within_thirty_seconds(world: World) -> None:
+    ben = await world.connect(BEN)
+    await world.happen(ANA, ROOM, MemberRemoved(BEN))
+    world.unpublished.clear()
+    for _ in range(31):
+        await settled_after(world.timers, 1)
+        ben.session.heard()
+    assert types(ben.link.frames) == ["connected", "event", "gone"]
+
+
+async def test_a_second_device_shows_the_first_a_chat_that_it_missed(world: World) -> None:
+    phone = await world.connect(CLEO)
+    await world.happen(ANA, ROOM, MemberAdded(CLEO))
+    await say(world, ANA, "welcome")
+    world.unpublished.clear()
+    tablet = await world.connect(CLEO)
+    assert types(phone.link.frames) == ["connected", "chat", "event", "event"]
+    assert phone.events(ROOM) == [2, 3]
+    assert tablet.link.frames[0]["chats"][ROOM]["head_seq"] == 3
