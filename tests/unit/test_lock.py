@@ -28,7 +28,8 @@ def test_every_dependency_is_pinned_within_its_range(asked: str) -> None:
 
 def test_every_pin_has_hashes() -> None:
     blocks = re.split(r"^(?=[\w.-]+(?:\[[^]]+\])?==)", LOCK, flags=re.MULTILINE)[1:]
-    assert len(blocks) == len(PINS)
+    # A package that one Python needs older than another stands there once for each.
+    assert {re.split(r"[\[=]", block)[0] for block in blocks} == set(PINS)
     assert [block.split(" ")[0] for block in blocks if "--hash=sha256:" not in block] == []
 
 
