@@ -519,6 +519,7 @@ async def test_a_state_older_than_ones_removal_lets_nobody_in_late(world: World)
 
 
 async def test_of_several_arrivals_before_we_looked_the_last_is_told(world: World) -> None:
+    await world.connect(ANA)  # so that the gateway follows the chat through all of them
     cleo = await world.connect(CLEO)
     await world.happen(ANA, ROOM, MemberAdded(CLEO), MemberRemoved(CLEO), MemberAdded(CLEO))
     await world.publish()
