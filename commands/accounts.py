@@ -51,11 +51,11 @@ class AccountStore(Protocol):
 
     async def by_id(self, user_id: str) -> Account | None: ...
 
-    async def users(self, user_ids: Collection[str]) -> Sequence[User]:
-        """Those who exist, in no order."""
+    async def users(self, user_ids: Collection[str], *, for_certain: bool = False) -> Sequence[User]:
+        """Those who exist, in no order; names, and who was erased, may be some seconds old unless `for_certain`."""
 
     async def search(self, prefix: str, after: Mark | None, limit: int) -> Found:
-        """Users whose username or display name starts with `prefix`, which is a search key."""
+        """Users whose username or display name starts with `prefix`, which is a search key; may be some seconds old."""
 
     async def update(self, user_id: str, changes: ProfileChanges) -> Account | None:
         """The changed account."""
@@ -193,7 +193,7 @@ class Accounts:
 
     async def known_users(self, user_ids: Collection[str]) -> set[str]:
         """Those of `user_ids` that name a user who can be talked to. Raises Unavailable."""
-        return {user.user_id for user in await self._store.users(_plausible(user_ids))}
+        return {user.user_id for user in await self._store.users(_plausible(user_ids), for_certain=True)}
 
     async def erase(self, user_id: str, password: str) -> None:
         """Erase a person: everything they wrote reads as erased, their sessions end, they leave all chats.

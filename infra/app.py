@@ -103,7 +103,8 @@ async def running(
         stack.push_async_callback(log.close)
         views = SqliteViews(views_file(settings.data), log.incarnation, await log.end())
         stack.callback(views.close)
-        database = await Database.open(settings.accounts_url or sqlite_url(accounts_file(settings.data)), master_key)
+        accounts_url = settings.accounts_url or sqlite_url(accounts_file(settings.data))
+        database = await Database.open(accounts_url, master_key, replica_urls=settings.accounts_replica_urls)
         stack.push_async_callback(database.close)
         passwords = Argon2Passwords(
             time_cost=settings.argon2_time_cost,

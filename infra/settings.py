@@ -42,7 +42,9 @@ class Settings(BaseSettings):
     jwt_secret: SecretStr | None = None
     """The same for signing tokens; without it `jwt.secret` in the data folder."""
     accounts_url: str | None = None
-    """SQLAlchemy URL with an async driver; without it `accounts.db` in the data folder."""
+    """As SQLAlchemy writes it, of SQLite or PostgreSQL; without it `accounts.db` in the data folder."""
+    accounts_replica_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    """Streaming replicas of a PostgreSQL, separated by commas: names are read and searched there."""
 
     argon2_time_cost: int = Field(default=2, ge=1, le=100)
     argon2_memory_kib: int = Field(default=19_456, ge=8, le=4_194_304)
@@ -60,6 +62,11 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @field_validator("accounts_replica_urls", mode="before")
+    @classmethod
+    def _urls(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -65,14 +65,20 @@ class SqlAccounts:
     async def by_id(self, user_id: str) -> Account | None:
         return await self._one(UserRow.user_id == user_id)
 
-    async def users(self, user_ids: Collection[str]) -> Sequence[User]:
-        if not user_ids:
+    async def users(self, user_ids: Collection[str], *, for_certain: bool = False) -> Sequence[User]:
+        wanted = set(user_ids)
+        if not wanted:
             return []
-        query = select(*_USER).where(UserRow.user_id.in_(set(user_ids)), _ALIVE)
-        return await self._database.read(lambda db: [User(*row) for row in db.execute(query)])
+        if for_certain or not self._database.has_replicas:
+            return await self._database.read(lambda db: _users(db, wanted))
+        found = await self._database.browse(lambda db: _users(db, wanted))
+        missing = wanted.difference(user.user_id for user in found)
+        if missing:  # perhaps newer than the replica
+            found += await self._database.read(lambda db: _users(db, missing))
+        return found
 
     async def search(self, prefix: str, after: Mark | None, limit: int) -> Found:
-        return await self._database.read(lambda db: _search(db, prefix[:_KEY_LENGTH], after, limit))
+        return await self._database.browse(lambda db: _search(db, prefix[:_KEY_LENGTH], after, limit))
 
     async def update(self, user_id: str, changes: ProfileChanges) -> Account | None:
         values: dict[str, Any] = dict(changes)
@@ -137,6 +143,10 @@ class SqlAccounts:
         query = select(*ACCOUNT).where(whose, _ALIVE)
         row = await self._database.read(lambda db: db.execute(query).one_or_none())
         return None if row is None else Account(*row)
+
+
+def _users(db: Connection, user_ids: Collection[str]) -> list[User]:
+    return [User(*row) for row in db.execute(select(*_USER).where(UserRow.user_id.in_(user_ids), _ALIVE))]
 
 
 def _search(db: Connection, prefix: str, after: Mark | None, limit: int) -> Found:

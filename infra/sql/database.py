@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from infra.master_key import MasterKey
 from infra.sql.migrate import upgrade
 from infra.sql.places import Place, T, Work
 from infra.sql.postgres_place import PostgresPlace
+from infra.sql.replicas import PATIENCE_S as REPLICA_PATIENCE_S
+from infra.sql.replicas import Replica, Replicas
 from infra.sql.sqlite_place import SqlitePlace
 from infra.sql.tables import InstallationRow
 
@@ -65,19 +67,26 @@ def place_of(url: str, *, busy_ms: int = BUSY_MS) -> Place:
 class Database:
     """`open` makes one that is ready for use."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, replicas: Replicas | None = None) -> None:
         self._place = place
+        self._replicas = replicas
 
     @classmethod
-    async def open(cls, url: str, master_key: MasterKey, *, busy_ms: int = BUSY_MS) -> Database:
+    async def open(
+        cls, url: str, master_key: MasterKey, *, replica_urls: Sequence[str] = (), busy_ms: int = BUSY_MS
+    ) -> Database:
         """Connect, bring the tables up to date, and check that the master key is theirs.
 
-        Raises Unavailable, Corrupt, Invalid.
+        Replicas need not be there yet. Raises Unavailable, Corrupt, Invalid.
         """
-        database = cls(place_of(url, busy_ms=busy_ms))
+        replicas = [_replica_of(each) for each in replica_urls]
+        place = place_of(url, busy_ms=busy_ms)
+        database = cls(place, Replicas(place, replicas) if replicas else None)
         try:
             await database.write(lambda db: _set_up(db, master_key))
             await database.scrub()
+            if database._replicas is not None:
+                await database._replicas.start()
         except BaseException:
             await database.close()
             raise
@@ -87,6 +96,15 @@ class Database:
         """What `work` finds. Raises Unavailable."""
         with driver_errors():
             return await self._place.read(work)
+
+    @property
+    def has_replicas(self) -> bool:
+        return self._replicas is not None
+
+    async def browse(self, work: Work[T]) -> T:
+        """As `read`, perhaps some seconds late: may come from a replica. Raises Unavailable."""
+        with driver_errors():
+            return await (self._replicas or self._place).read(work)
 
     async def write(self, work: Work[T]) -> T:
         """A transaction: all of it is durable on return, or none. Raises Unavailable and the meaning of a broken
@@ -109,7 +127,16 @@ class Database:
         return is_clean
 
     async def close(self) -> None:
+        if self._replicas is not None:
+            await self._replicas.close()
         await self._place.close()
+
+
+def _replica_of(url: str) -> Replica:
+    parts = make_url(url)
+    if parts.get_backend_name() != "postgresql":
+        raise Invalid("a replica of the accounts can only be one of PostgreSQL")
+    return Replica(PostgresPlace(parts, patience_s=REPLICA_PATIENCE_S), f"{parts.host}:{parts.port or 5432}")
 
 
 def sqlite_url(path: Path) -> str:

@@ -24,11 +24,13 @@ from commands.sessions import SignedIn
 from commands.users import User
 from infra.passwords import Argon2Passwords
 from tests.support.people import PASSWORD, Clock, Site, copy_of, site
+from tests.support.postgres import database
 
 
-@pytest.fixture
-async def its(tmp_path: Path) -> AsyncIterator[Site]:
-    async with site(tmp_path) as made:
+@pytest.fixture(params=["sqlite", "postgres"])
+async def its(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Site]:
+    url = await database(request.getfixturevalue("postgres")) if request.param == "postgres" else None
+    async with site(tmp_path, url=url) as made:
         yield made
 
 
@@ -269,14 +271,15 @@ async def test_a_forged_refresh_token_is_refused_and_ends_nothing(its: Site, for
     assert is_signed_in(its, await its.sessions.refresh(signed_in.refresh_token))
 
 
-async def test_no_token_stands_in_the_database(its: Site) -> None:
-    first = await register(its)
-    second = await its.sessions.refresh(first.refresh_token, "r1")
-    await its.database.scrub()
-    stored = its.path.read_bytes()
-    assert first.user.username.encode() in stored
-    for token in (first.refresh_token, second.refresh_token, second.access_token):
-        assert token.rpartition(".")[2].encode() not in stored
+async def test_no_token_stands_in_the_database(tmp_path: Path) -> None:
+    async with site(tmp_path) as its:
+        first = await register(its)
+        second = await its.sessions.refresh(first.refresh_token, "r1")
+        await its.database.scrub()
+        stored = its.path.read_bytes()
+        assert first.user.username.encode() in stored
+        for token in (first.refresh_token, second.refresh_token, second.access_token):
+            assert token.rpartition(".")[2].encode() not in stored
 
 
 # --- ending sessions ---
@@ -409,13 +412,21 @@ async def test_an_erased_person_leaves_nothing_readable(its: Site) -> None:
     assert await its.accounts.known_users([user_id]) == set()
 
 
-async def test_neither_the_key_nor_the_person_stands_in_the_files_after_an_erasure(its: Site) -> None:
-    signed_in = await its.accounts.register("ana_unmistakable", PASSWORD, "Ana Unmistakable", "A Rare Browser")
-    wrapped = await its.database.read(lambda db: db.exec_driver_sql("SELECT wrapped FROM data_keys").scalar_one())
-    traces = [wrapped, b"ana_unmistakable", b"Ana Unmistakable", b"ana unmistakable", b"A Rare Browser", b"argon2id"]
-    assert all(trace in on_disk(its.path) for trace in traces)
-    await its.accounts.erase(signed_in.user.user_id, PASSWORD)
-    assert [trace for trace in traces if trace in on_disk(its.path)] == []
+async def test_neither_the_key_nor_the_person_stands_in_the_files_after_an_erasure(tmp_path: Path) -> None:
+    async with site(tmp_path) as its:
+        signed_in = await its.accounts.register("ana_unmistakable", PASSWORD, "Ana Unmistakable", "A Rare Browser")
+        wrapped = await its.database.read(lambda db: db.exec_driver_sql("SELECT wrapped FROM data_keys").scalar_one())
+        traces = [
+            wrapped,
+            b"ana_unmistakable",
+            b"Ana Unmistakable",
+            b"ana unmistakable",
+            b"A Rare Browser",
+            b"argon2id",
+        ]
+        assert all(trace in on_disk(its.path) for trace in traces)
+        await its.accounts.erase(signed_in.user.user_id, PASSWORD)
+        assert [trace for trace in traces if trace in on_disk(its.path)] == []
 
 
 async def test_an_erasure_that_could_not_leave_the_chats_stands_and_is_finished_later(its: Site) -> None:

@@ -15,13 +15,15 @@ from commands.sessions import Session
 from commands.users import Account, User
 from events.ids import uuid7
 from tests.support.people import NOON, Site, site
+from tests.support.postgres import database
 
 LATER = NOON + timedelta(minutes=5)
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
 async def its(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Site]:
-    async with site(tmp_path) as made:
+    url = await database(request.getfixturevalue("postgres")) if request.param == "postgres" else None
+    async with site(tmp_path, url=url) as made:
         yield made
 
 

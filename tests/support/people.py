@@ -1,9 +1,9 @@
-"""Accounts on a real SQLite file, with quick passwords and a clock that tests move."""
+"""Accounts on a real SQLite file or in PostgreSQL, with quick passwords and a clock that tests move."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -98,15 +98,21 @@ def _empty_database() -> bytes:
 
 
 @asynccontextmanager
-async def site(folder: Path, clock: Clock | None = None, busy_ms: int = 1000) -> AsyncIterator[Site]:
-    """Open the accounts in a folder, made if they are not there yet."""
+async def site(
+    folder: Path,
+    clock: Clock | None = None,
+    busy_ms: int = 1000,
+    url: str | None = None,
+    replica_urls: Sequence[str] = (),
+) -> AsyncIterator[Site]:
+    """Open the accounts in a folder, made if they are not there yet, or those at a URL."""
     path = folder / "accounts.db"
-    if not path.exists():
+    if url is None and not path.exists():
         path.write_bytes(_empty_database())
     clock = clock or Clock()
     chats = Chats()
     master_key = MasterKey(MASTER)
-    database = await Database.open(sqlite_url(path), master_key, busy_ms=busy_ms)
+    database = await Database.open(url or sqlite_url(path), master_key, replica_urls=replica_urls, busy_ms=busy_ms)
     passwords = Argon2Passwords(time_cost=1, memory_kib=8)
     try:
         store, session_store = SqlAccounts(database, master_key), SqlSessions(database)
