@@ -95,7 +95,10 @@ class SessionStore(Protocol):
         """Sessions that live at this time, newest first, from below the id `before`."""
 
     async def ended_after(self, at: datetime) -> Sequence[tuple[str, str, datetime]]:
-        """Session id, user id and end of the sessions that ended after `at`; forgets those before."""
+        """Session id, user id and end of the sessions that ended after `at`, oldest first."""
+
+    async def forget_ended(self, until: datetime) -> None:
+        """Drop the sessions that ended until then."""
 
 
 class EndedSessions:
@@ -148,7 +151,8 @@ class RefreshTokens:
 
 
 class Sessions:
-    """Handlers for sign-ins. `ended` is shared with whatever verifies access tokens."""
+    """Handlers for sign-ins. `ended` is shared with whatever verifies access tokens. `observers` hear of endings
+    that began here, and must neither block nor raise."""
 
     def __init__(
         self,
@@ -163,10 +167,14 @@ class Sessions:
         self._refresh_tokens = refresh_tokens
         self._now = now
         self.ended = ended
+        self.observers: list[Callable[[str, str, datetime], None]] = []
+        """Called with session id, user id and time."""
 
     async def start(self) -> None:
         """Remember which sessions ended shortly before this process started. Raises Unavailable."""
-        for session_id, user_id, at in await self._store.ended_after(self._now() - ACCESS_LIFE):
+        since = self._now() - ACCESS_LIFE
+        await self._store.forget_ended(since)
+        for session_id, user_id, at in await self._store.ended_after(since):
             self.ended.add(session_id, user_id, at)
 
     async def open(self, account: Account, client: str | None = None) -> SignedIn:
@@ -251,6 +259,8 @@ class Sessions:
         """These sessions have been ended in the store."""
         for session_id in session_ids:
             self.ended.add(session_id, user_id, at)
+            for observer in self.observers:
+                observer(session_id, user_id, at)
 
     async def of_user(self, user_id: str, before: str | None, limit: int) -> Sequence[Session]:
         """Living sessions, newest first, from below the id `before`. Raises Unavailable."""

@@ -69,7 +69,8 @@ class KeyGone(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
 
 
 ToChat = Batch | Typing
-ToAll = Reached | Digest | SessionOver | KeyGone
+ToAll = Reached | Digest
+ToNews = SessionOver | KeyGone
 M = TypeVar("M")
 
 encode = msgspec.msgpack.Encoder().encode
@@ -77,6 +78,7 @@ chat_messages: msgspec.msgpack.Decoder[ToChat] = msgspec.msgpack.Decoder(ToChat)
 personal_messages: msgspec.msgpack.Decoder[Personal] = msgspec.msgpack.Decoder(Personal)
 common_messages: msgspec.msgpack.Decoder[ToAll] = msgspec.msgpack.Decoder(ToAll)
 
+news_messages: msgspec.msgpack.Decoder[ToNews] = msgspec.msgpack.Decoder(ToNews)
 
 log = logging.getLogger(__name__)
 

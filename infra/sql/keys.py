@@ -29,10 +29,12 @@ class SqlKeys:
             user_id: None if wrapped is None else self._master_key.unwrap(user_id, wrapped) for user_id, wrapped in rows
         }
 
-    async def destroyed(self) -> Sequence[tuple[str, datetime]]:
-        """User id and time of every key ever destroyed, oldest first. Raises Unavailable."""
+    async def destroyed(self, after: datetime | None = None) -> Sequence[tuple[str, datetime]]:
+        """User id and time of every key ever destroyed, or destroyed after a time, oldest first. Raises Unavailable."""
         what: tuple[Any, ...] = (DataKeyRow.user_id, DataKeyRow.destroyed_at)
         query = select(*what).where(DataKeyRow.destroyed_at.is_not(None)).order_by(DataKeyRow.destroyed_at)
+        if after is not None:
+            query = query.where(DataKeyRow.destroyed_at > after)
         return await self._database.read(lambda db: [(row[0], row[1]) for row in db.execute(query)])
 
     async def destroy_again(self, destroyed: Sequence[tuple[str, datetime]]) -> None:

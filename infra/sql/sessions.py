@@ -112,12 +112,11 @@ class SqlSessions:
 
     async def ended_after(self, at: datetime) -> Sequence[tuple[str, str, datetime]]:
         recent = select(*_ENDED).where(SessionRow.ended_at > at).order_by(SessionRow.ended_at)
+        return await self._database.read(lambda db: [(row[0], row[1], row[2]) for row in db.execute(recent)])
 
-        def take(db: Connection) -> list[tuple[str, str, datetime]]:
-            db.execute(delete(SessionRow).where(SessionRow.ended_at <= at))
-            return [(row[0], row[1], row[2]) for row in db.execute(recent)]
-
-        return await self._database.write(take)
+    async def forget_ended(self, until: datetime) -> None:
+        old = delete(SessionRow).where(SessionRow.ended_at <= until)
+        await self._database.write(lambda db: db.execute(old))
 
 
 def end_sessions(

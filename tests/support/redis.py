@@ -8,6 +8,7 @@ from datetime import datetime
 
 from infra.redis import presence
 from infra.redis.address import parse
+from infra.redis.announcements import RedisAnnouncements
 from infra.redis.bus import Bus
 from infra.redis.connection import Connection, Script
 from infra.redis.fanout import RedisFanout
@@ -53,6 +54,11 @@ class Processes:
         )
         self._stack.push_async_callback(fanout.stop)
         return fanout
+
+    async def announcements(self, name: str) -> RedisAnnouncements:
+        announcements = RedisAnnouncements(await self.bus(name), namespace=self.namespace)
+        await announcements.start()
+        return announcements
 
     async def connection(self, name: str, scripts: Sequence[Script] = ()) -> Connection:
         connection = Connection(parse(self.url), name=name, scripts=scripts, patience_s=PATIENCE_S)
