@@ -47,7 +47,7 @@ def log_to_stderr(level: str) -> None:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
     )
     if level != "debug":
-        for chatty in ("uvicorn", "alembic", "picows", "aiosqlite"):
+        for chatty in ("uvicorn", "alembic", "picows"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
