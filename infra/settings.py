@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from commands.errors import FieldError, Invalid
+from infra.redis.address import parse as parse_address
 from infra.secrets import parse_secret
 
 PREFIX = "TIDINGS_"
@@ -46,6 +47,22 @@ class Settings(BaseSettings):
     accounts_replica_urls: Annotated[tuple[str, ...], NoDecode] = ()
     """Streaming replicas of a PostgreSQL, separated by commas: names are read and searched there."""
 
+    node: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    """This process's name in a cluster, such as `gateway-1`. A worker that comes back under its name gets the same
+    partitions again, so no two that run may share one."""
+    kafka: Annotated[tuple[str, ...], NoDecode] = ()
+    """Brokers, `host:port`, separated by commas. With them everything below counts, and no data folder does."""
+    partitions: int = Field(default=12, ge=1, le=10_000)
+    """For topics not made yet. Those that exist keep what they have."""
+    replication: int | None = Field(default=None, ge=1, le=9)
+    """Copies of what is made new: topics, keyspaces. Without it three, or as many as there are nodes."""
+    cassandra: Annotated[tuple[str, ...], NoDecode] = ()
+    """Nodes, `host:port`, separated by commas; all on one port."""
+    cassandra_keyspace: str = Field(default="tidings", pattern=r"^[a-z][a-z0-9_]{0,30}$")
+    """Keyspaces of this installation begin with it."""
+    redis: str | None = None
+    """`redis://[[user]:password@]host:port/0`, `rediss://…` or `unix:///path`."""
+
     argon2_time_cost: int = Field(default=2, ge=1, le=100)
     argon2_memory_kib: int = Field(default=19_456, ge=8, le=4_194_304)
     argon2_at_once: int = Field(default=2, ge=1, le=64)
@@ -63,10 +80,34 @@ class Settings(BaseSettings):
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("accounts_replica_urls", mode="before")
+    @field_validator("accounts_replica_urls", "kafka", "cassandra", mode="before")
     @classmethod
-    def _urls(cls, value: object) -> object:
+    def _list(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("kafka", "cassandra")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            host_port(host)
+        return value
+
+    @field_validator("cassandra")
+    @classmethod
+    def _one_port(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len({host_port(host)[1] for host in value}) > 1:
+            raise ValueError("all nodes listen on the same port")
+        return value
+
+    @field_validator("redis")
+    @classmethod
+    def _redis(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                parse_address(value)
+            except Invalid as error:
+                raise ValueError(error.detail) from None
+        return value
 
     @field_validator("cors_origins", mode="before")
     @classmethod
@@ -97,6 +138,18 @@ class Settings(BaseSettings):
     @property
     def token_secret(self) -> bytes | None:
         return None if self.jwt_secret is None else parse_secret(self.jwt_secret.get_secret_value())
+
+
+def host_port(text: str) -> tuple[str, int]:
+    """`host:port`, also with an IPv6 address in brackets. Raises ValueError."""
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or not port or parts.netloc != text or "@" in text:
+        raise ValueError(f"{text!r} is not host:port")
+    return host, port
 
 
 def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:

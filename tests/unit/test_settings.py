@@ -44,6 +44,19 @@ def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> Non
     assert load_settings().cors_origins == ("https://a.example", "http://localhost:3000")
 
 
+def test_the_services_of_a_cluster_are_lists_of_hosts_and_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (load_settings().kafka, load_settings().cassandra, load_settings().redis) == ((), (), None)
+    monkeypatch.setenv("TIDINGS_KAFKA", "broker-1:9092, [::1]:9093")
+    monkeypatch.setenv("TIDINGS_CASSANDRA", "node-1:9042,node-2:9042")
+    monkeypatch.setenv("TIDINGS_REDIS", "redis://:secret@cache:6379/1")
+    monkeypatch.setenv("TIDINGS_NODE", "worker-1")
+    settings = load_settings()
+    assert settings.kafka == ("broker-1:9092", "[::1]:9093")
+    assert settings.cassandra == ("node-1:9042", "node-2:9042")
+    assert (settings.redis, settings.node) == ("redis://:secret@cache:6379/1", "worker-1")
+    assert settings.cassandra_keyspace == "tidings"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -56,6 +69,15 @@ def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> Non
         ("JWT_SECRET", "!" * 64),
         ("LOGINS_PER_MINUTE", "0"),
         ("ARGON2_TIME_COST", "-1"),
+        ("KAFKA", "broker-1"),
+        ("KAFKA", "broker-1:9092,kafka://broker-2:9092"),
+        ("KAFKA", "broker-1:ninety"),
+        ("CASSANDRA", "node-1:9042, node-2:9043"),
+        ("CASSANDRA_KEYSPACE", "Tidings-Test"),
+        ("REDIS", "127.0.0.1:6379"),
+        ("NODE", "gateway 1"),
+        ("PARTITIONS", "0"),
+        ("REPLICATION", "0"),
     ],
 )
 def test_nonsense_is_refused_by_the_name_of_the_variable(
