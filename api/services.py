@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from api.chat_services import ChatServices
 from api.ratelimit import RateLimit
 from commands.accounts import Accounts
+from commands.devices import Devices
 from commands.errors import BadCredentials, TidingsError
 from commands.sessions import Sessions, Tokens
 
@@ -117,5 +118,7 @@ class Services:
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     chats: ChatServices | None = None
     """Present where the routes of chats are."""
+    devices: Devices | None = None
+    """Present where the routes of devices are."""
     demo: DemoCodes | None = None
     """Present where demo users may sign in by code."""

@@ -18,6 +18,7 @@ from api.ws.gateway import Gateway
 from api.ws.hub import Hub
 from commands.accounts import Accounts
 from commands.chat import MAX_MEMBERS
+from commands.devices import Devices
 from commands.erasure import Departure
 from commands.errors import Unavailable
 from commands.handlers import MAX_TEXT_BYTES, Commands
@@ -36,6 +37,7 @@ from infra.secrets import load_secrets
 from infra.settings import Settings
 from infra.sql.accounts import SqlAccounts
 from infra.sql.database import Database, sqlite_url
+from infra.sql.devices import SqlDevices
 from infra.sql.keys import SqlKeys
 from infra.sql.sessions import SqlSessions
 from infra.sqlite.database import DirectoryLock
@@ -164,11 +166,12 @@ async def running(
             limits=limits,
             health=Health({"log": log.ping, "views": views.ping, "accounts": accounts.ping}),
             version=version("tidings"),
-            features=("chats", "presence", "receipts", *(("demo",) if demo else ())),
+            features=("chats", "devices", "presence", "receipts", *(("demo",) if demo else ())),
             public_limits={"text_bytes": MAX_TEXT_BYTES, "group_members": MAX_MEMBERS},
             cors_origins=settings.cors_origins,
             demo=DemoCodes(now) if demo else None,
             chats=chats,
+            devices=Devices(SqlDevices(database), now),
         )
         services.metrics.register(ServerMetrics(hub.shared.counters, log.ends, progress))
         await gateway.start()

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, or_, select, update
 from commands.sessions import ACCESS_LIFE, Session
 from commands.users import Account
 from infra.sql.database import Database
-from infra.sql.tables import ACCOUNT, SessionRow, UserRow
+from infra.sql.tables import ACCOUNT, DeviceRow, SessionRow, UserRow
 
 _SESSION: tuple[Any, ...] = (
     SessionRow.session_id,
@@ -122,7 +122,7 @@ class SqlSessions:
 def end_sessions(
     db: Connection, user_id: str, at: datetime, *, only: str | None = None, but: str | None = None
 ) -> list[str]:
-    """End living sessions of a user within a transaction; their ids."""
+    """End living sessions of a user within a transaction, and the devices that came with them; the sessions' ids."""
     ending = (
         update(SessionRow)
         .where(SessionRow.user_id == user_id, _ALIVE)
@@ -133,4 +133,6 @@ def end_sessions(
         ending = ending.where(SessionRow.session_id == only)
     if but is not None:
         ending = ending.where(SessionRow.session_id != but)
-    return list(db.scalars(ending))
+    ended = list(db.scalars(ending))
+    db.execute(delete(DeviceRow).where(DeviceRow.session_id.in_(ended)))
+    return ended

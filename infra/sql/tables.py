@@ -110,6 +110,23 @@ class MuteRow(Table):
     until: Mapped[datetime] = mapped_column(Instant)
 
 
+class DeviceRow(Table):
+    """A device goes with its sign-in. A token is of one device at a time, so its hash is unique: tokens are too long
+    for an index."""
+
+    __tablename__ = "devices"
+
+    user_id: Mapped[str] = mapped_column(ID, ForeignKey("users.user_id"), primary_key=True)
+    device_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    platform: Mapped[str] = mapped_column(String(8))
+    token: Mapped[str] = mapped_column(String(4096))
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
+    session_id: Mapped[str] = mapped_column(ID, ForeignKey("sessions.session_id", ondelete="CASCADE"), index=True)
+    updated_at: Mapped[datetime] = mapped_column(Instant)
+    locale: Mapped[str | None] = mapped_column(String(35))
+    environment: Mapped[str] = mapped_column(String(10))
+
+
 class InstallationRow(Table):
     """Facts about the database itself: `master_key` is the fingerprint of the key that it was made with."""
 

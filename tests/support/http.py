@@ -72,6 +72,7 @@ async def web(
             public_limits={"text_bytes": 102_400},
             cors_origins=cors_origins,
             demo=DemoCodes(clock) if demo else None,
+            devices=its.devices,
         )
         made = Web(its, services, create_app(services, routers, web=web_files or folder / "web"))
         async with made.client:

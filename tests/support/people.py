@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from commands.accounts import Accounts
+from commands.devices import Devices
 from commands.errors import TidingsError
 from commands.sealing import Sealer
 from commands.sessions import EndedSessions, RefreshTokens, Sessions
@@ -19,6 +20,7 @@ from infra.master_key import MasterKey, derive
 from infra.passwords import Argon2Passwords
 from infra.sql.accounts import SqlAccounts
 from infra.sql.database import Database, sqlite_url
+from infra.sql.devices import SqlDevices
 from infra.sql.keys import SqlKeys
 from infra.sql.sessions import SqlSessions
 from infra.tokens import JwtTokens
@@ -68,12 +70,14 @@ class Site:
     database: Database
     store: SqlAccounts
     session_store: SqlSessions
+    device_store: SqlDevices
     keys: SqlKeys
     passwords: Argon2Passwords
     ended: EndedSessions
     tokens: JwtTokens
     sessions: Sessions
     accounts: Accounts
+    devices: Devices
     sealer: Sealer
 
 
@@ -116,6 +120,7 @@ async def site(
     passwords = Argon2Passwords(time_cost=1, memory_kib=8)
     try:
         store, session_store = SqlAccounts(database, master_key), SqlSessions(database)
+        device_store = SqlDevices(database)
         keys = SqlKeys(database, master_key)
         ended = EndedSessions(clock)
         tokens = JwtTokens(SIGNING, clock, ended)
@@ -132,12 +137,14 @@ async def site(
             database,
             store,
             session_store,
+            device_store,
             keys,
             passwords,
             ended,
             tokens,
             sessions,
             accounts,
+            Devices(device_store, clock),
             sealer,
         )
     finally:
