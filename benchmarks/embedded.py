@@ -54,7 +54,9 @@ def load(
     """Raises ClientFailed."""
     people = in_client(Register(server.url, pairs), cores, bar)
     can_have = 1.0 if cores else float(len(os.sched_getaffinity(0)))
-    work = LoadServer(server.url, server.ws_url, server.pid, people, text, job, warm_up, seconds, can_have)
+    work = LoadServer(
+        server.url, server.ws_url, {"server": [server.pid]}, people, text, job, warm_up, seconds, can_have
+    )
     return in_client(work, cores, bar)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx
 import msgspec
 
 from benchmarks.kit.load import Load, Step
-from benchmarks.kit.people import AT_ONCE, Pair, register_pairs
+from benchmarks.kit.people import AT_ONCE, Room, register_rooms
 from benchmarks.kit.processes import rss_of
 from benchmarks.kit.readback import ReadBack, read_back
 from benchmarks.kit.sockets import Receiver, Trouble, open_all
@@ -35,15 +36,16 @@ def http_client(url: str) -> httpx.AsyncClient:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """Make pairs of users with a direct chat each."""
+    """Make rooms of so many users each; two have a direct chat."""
 
     url: str
-    pairs: int
+    rooms: int
+    size: int = 2
 
-    async def run(self, report: Report) -> list[Pair]:
-        report.begin("registering pairs of users", self.pairs)
+    async def run(self, report: Report) -> list[Room]:
+        report.begin("registering users and their chats", self.rooms)
         async with http_client(self.url) as http:
-            return await register_pairs(http, self.pairs, report.advance)
+            return await register_rooms(http, self.rooms, report.advance, size=self.size)
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -62,8 +64,9 @@ class LoadServer:
 
     url: str
     ws_url: str
-    server_pid: int
-    pairs: list[Pair]
+    processes: Mapping[str, Sequence[int]]
+    """Pids of the server, by kind."""
+    rooms: list[Room]
     text_bytes: int
     rates: tuple[float, ...]
     warm_up_s: float
@@ -72,8 +75,8 @@ class LoadServer:
     """How much CPU time a second the server can have."""
 
     async def run(self, report: Report) -> Loaded:
-        load = Load(self.pairs, self.text_bytes, self.server_pid)
-        report.begin("opening sockets", 2 * len(self.pairs))
+        load = Load(self.rooms, self.text_bytes, self.processes)
+        report.begin("opening sockets", sum(len(room.people) for room in self.rooms))
         await load.connect(self.ws_url, report.advance)
         steps: list[Step] = []
         saturation, half = None, None
@@ -83,7 +86,7 @@ class LoadServer:
         for rate in self.rates:
             steps += [await self._step(load, rate, report)]
         await load.close()
-        report.begin("reading everything back", len(self.pairs))
+        report.begin("reading everything back", len(self.rooms))
         async with http_client(self.url) as http:
             return Loaded(steps, saturation, half, await read_back(http, load, report.advance))
 
@@ -136,13 +139,13 @@ class HoldSockets:
 
     ws_url: str
     server_pid: int
-    pairs: list[Pair]
+    rooms: list[Room]
     settle_s: float
     """Memory counts once it has not moved for so long."""
 
     async def run(self, report: Report) -> Idle:
         receiver = _Quiet()
-        people = [(person, pair.chat_id) for pair in self.pairs for person in pair.people]
+        people = [(person, room.chat_id) for room in self.rooms for person in room.people]
         wanted = [(number, person, chat_id) for number, (person, chat_id) in enumerate(people)]
         warm = min(_WARM_SOCKETS, len(wanted) // 2)
         report.begin("opening idle sockets", len(wanted))

@@ -12,15 +12,15 @@ import gc
 import os
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
 import msgspec
 
 from benchmarks.kit.latency import Percentiles, percentiles
-from benchmarks.kit.people import Pair
-from benchmarks.kit.processes import Cpu, cpu_of, machine_cpu, main_thread_cpu
+from benchmarks.kit.people import Person, Room
+from benchmarks.kit.processes import Cpu, cpu_of, cpu_of_all, machine_cpu, main_thread_cpu
 from benchmarks.kit.sockets import Receiver, Socket, Trouble, open_all
 
 _TICK_S = 0.001
@@ -37,13 +37,14 @@ class Step(msgspec.Struct, frozen=True):
     acked: float
     """The log had them durably, and the sender's socket was told."""
     delivered: float
-    """The recipient's socket got them."""
+    """The sockets of all recipients got them."""
     seconds: float
     cpu_us: float
+    """Of all server processes together; `parts` has the same by their kind."""
     user_us: float
     system_us: float
     loop_us: float
-    """Of the server's first thread, which is its event loop."""
+    """Of the first threads of the first kind of process: its event loops."""
     server_busy: float
     """CPU time over elapsed time: 1 is one core."""
     client_busy: float
@@ -54,7 +55,8 @@ class Step(msgspec.Struct, frozen=True):
     ack: Percentiles
     delivery: Percentiles
     unfinished: int
-    """Sent in the whole step, but never acked or never delivered."""
+    """Sent in the whole step, but never acked or not delivered to everybody."""
+    parts: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +65,20 @@ class _Snapshot:
     sent: int
     acked: int
     delivered: int
-    server: Cpu
+    server: dict[str, Cpu]
     loop: Cpu
     client: Cpu
     machine: Cpu
 
 
 class Load(Receiver):
-    """Sends from both members of all pairs in turn, and notes what comes of every message."""
+    """Sends from all members of all rooms in turn, and notes what comes of every message.
 
-    def __init__(self, pairs: list[Pair], text_bytes: int, server_pid: int) -> None:
-        self.pairs = pairs
+    `processes` are the server's, by kind: pids whose CPU time is counted together.
+    """
+
+    def __init__(self, rooms: list[Room], text_bytes: int, processes: Mapping[str, Sequence[int]]) -> None:
+        self.rooms = rooms
         self.sent = 0
         self.acked = 0
         self.delivered = 0
@@ -84,7 +89,11 @@ class Load(Receiver):
         self.broken_order: list[str] = []
         """What a socket got twice, too early or not at all."""
         self._intended = array("d")
-        self._pid = server_pid
+        self._missing = array("l")
+        """By message number: how many recipients have not got it."""
+        self._processes = processes
+        self._first: list[int] = []
+        """By room: the number of its first socket."""
         self._sockets: list[Socket] = []
         self.seqs: list[int] = []
         self._run = uuid4().hex
@@ -92,12 +101,11 @@ class Load(Receiver):
         self._late = 0.0
 
     async def connect(self, ws_url: str, advanced: Callable[[], None]) -> None:
-        """Open two sockets a pair: number 2p and 2p + 1. Raises Trouble, TimeoutError."""
-        wanted = [
-            (2 * index + side, pair.people[side], pair.chat_id)
-            for index, pair in enumerate(self.pairs)
-            for side in (0, 1)
-        ]
+        """Open a socket for everybody. Raises Trouble, TimeoutError."""
+        wanted: list[tuple[int, Person, str]] = []
+        for room in self.rooms:
+            self._first.append(len(wanted))
+            wanted += [(len(wanted) + side, person, room.chat_id) for side, person in enumerate(room.people)]
         self._sockets = await open_all(ws_url, wanted, self, advanced)
         self.seqs = [socket.head_seq for socket in self._sockets]
 
@@ -152,21 +160,22 @@ class Load(Receiver):
 
     def _send_one(self, intended: float) -> None:
         number = self.sent
-        pair = self.pairs[number % len(self.pairs)]
+        room = self.rooms[number % len(self.rooms)]
         frame = (
-            f'{{"type":"send","id":"{number}","chat_id":"{pair.chat_id}","message_id":"{self.message_id(number)}",'
+            f'{{"type":"send","id":"{number}","chat_id":"{room.chat_id}","message_id":"{self.message_id(number)}",'
             f'"kind":"TEXT","text":"{self.text(number)}"}}'
         )
         self._intended.append(intended)
         self.acked_at.append(-1.0)
         self.delivered_at.append(-1.0)
+        self._missing.append(len(room.people) - 1)
         self.sent = number + 1
         self._sockets[self._sender(number)].send(frame.encode())
 
     def _sender(self, number: int) -> int:
-        """The number of the socket that sends a message: the two of a pair take turns."""
-        pairs = len(self.pairs)
-        return number % pairs * 2 + number // pairs % 2
+        """The number of the socket that sends a message: the members of a room take turns."""
+        turn, room = divmod(number, len(self.rooms))
+        return self._first[room] + turn % len(self.rooms[room].people)
 
     def message_id(self, number: int) -> str:
         """A UUIDv7 that carries the message's number in its last part and this run in its middle."""
@@ -199,8 +208,10 @@ class Load(Receiver):
         self.seqs[number] = seq
         message = self.number_of(message_id)
         if message is not None and self._sender(message) != number:
-            self.delivered_at[message] = time.monotonic() - self._intended[message]
-            self.delivered += 1
+            self._missing[message] -= 1
+            if self._missing[message] == 0:
+                self.delivered_at[message] = time.monotonic() - self._intended[message]
+                self.delivered += 1
 
     def on_trouble(self, what: str) -> None:
         self.troubles.append(what)
@@ -224,14 +235,15 @@ class Load(Receiver):
             await asyncio.sleep(_TICK_S)
 
     def _snapshot(self) -> _Snapshot:
-        pid = self._pid
+        groups = self._processes
+        loops = [main_thread_cpu(pid) for pid in next(iter(groups.values()))]
         return _Snapshot(
             time.monotonic(),
             self.sent,
             self.acked,
             self.delivered,
-            cpu_of(pid),
-            main_thread_cpu(pid),
+            {kind: cpu_of_all(pids) for kind, pids in groups.items()},
+            _sum(loops),
             cpu_of(os.getpid()),
             machine_cpu(),
         )
@@ -239,7 +251,8 @@ class Load(Receiver):
     def _result(self, rate: float, begin: _Snapshot, end: _Snapshot, first: int, measured: int, last: int) -> Step:
         seconds = end.at - begin.at
         delivered = end.delivered - begin.delivered
-        server, loop = end.server - begin.server, end.loop - begin.loop
+        parts = {kind: cpu - begin.server[kind] for kind, cpu in end.server.items()}
+        server, loop = _sum(parts.values()), end.loop - begin.loop
         client, machine = end.client - begin.client, end.machine - begin.machine
         each_us = 1e6 / max(1, delivered)
         return Step(
@@ -262,7 +275,13 @@ class Load(Receiver):
                 acked < 0 or delivered < 0
                 for acked, delivered in zip(self.acked_at[first:last], self.delivered_at[first:last], strict=True)
             ),
+            parts={kind: cpu.total_s * each_us for kind, cpu in parts.items()},
         )
+
+
+def _sum(parts: Iterable[Cpu]) -> Cpu:
+    each = list(parts)
+    return Cpu(sum(cpu.user_s for cpu in each), sum(cpu.system_s for cpu in each))
 
 
 async def _until(moment: float) -> None:

@@ -1,4 +1,4 @@
-"""People to measure with: registered over HTTP, two and two, each pair with a direct chat."""
+"""People to measure with: registered over HTTP, in direct chats two and two, or in groups."""
 
 from __future__ import annotations
 
@@ -22,22 +22,36 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class Room:
+    """A chat and all who are in it; `seq` and `n` are those of its head before the load."""
+
     chat_id: str
-    people: tuple[Person, Person]
+    people: tuple[Person, ...]
+    seq: int = 1
+    n: int = 0
 
 
-async def register_pairs(http: httpx.AsyncClient, count: int, advanced: Callable[[], None]) -> list[Pair]:
-    """Make `count` pairs; `advanced` is called after each. Raises httpx.HTTPStatusError."""
+async def register_rooms(
+    http: httpx.AsyncClient, count: int, advanced: Callable[[], None], *, size: int = 2
+) -> list[Room]:
+    """Make `count` chats of `size` people each, direct ones for two; `advanced` is called after each.
 
-    async def pair() -> Pair:
-        one, other = await _register(http), await _register(http)
-        answer = await http.put(f"/v1/chats/direct/{other.user_id}", headers={"Authorization": f"Bearer {one.token}"})
+    Raises httpx.HTTPStatusError.
+    """
+    people = await bounded([_register(http) for _ in range(count * size)])
+
+    async def room(members: tuple[Person, ...]) -> Room:
+        headers = {"Authorization": f"Bearer {members[0].token}"}
+        if size == 2:
+            answer = await http.put(f"/v1/chats/direct/{members[1].user_id}", headers=headers)
+        else:
+            others = [each.user_id for each in members[1:]]
+            answer = await http.post("/v1/chats", headers=headers, json={"title": "Load", "member_ids": others})
         answer.raise_for_status()
         advanced()
-        return Pair(answer.json()["chat"]["chat_id"], (one, other))
+        return Room(answer.json()["chat"]["chat_id"], members)
 
-    return await bounded([pair() for _ in range(count)])
+    return await bounded([room(tuple(people[at : at + size])) for at in range(0, len(people), size)])
 
 
 async def _register(http: httpx.AsyncClient) -> Person:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from infra.cluster.processes import family
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -28,6 +32,16 @@ class Cpu:
 def cpu_of(pid: int) -> Cpu:
     """Of all threads of a process, ended ones included. Raises FileNotFoundError when it is gone."""
     return _cpu(Path(f"/proc/{pid}/stat"))
+
+
+def cpu_of_all(pids: Iterable[int]) -> Cpu:
+    """Of these processes and what they have forked, as far as it runs."""
+    user = system = 0.0
+    for member in {each for pid in pids for each in family(pid)}:
+        with suppress(FileNotFoundError):  # a fork that has just ended
+            cpu = cpu_of(member)
+            user, system = user + cpu.user_s, system + cpu.system_s
+    return Cpu(user, system)
 
 
 def main_thread_cpu(pid: int) -> Cpu:

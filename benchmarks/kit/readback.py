@@ -10,7 +10,7 @@ import httpx
 import msgspec
 
 from benchmarks.kit.load import Load
-from benchmarks.kit.people import Pair, bounded
+from benchmarks.kit.people import Room, bounded
 
 _PAGE = 200
 _NAMED = 5
@@ -32,27 +32,27 @@ async def read_back(http: httpx.AsyncClient, load: Load, advanced: Callable[[], 
     times: Counter[int] = Counter()
     faults: list[str] = []
 
-    async def chat(pair: Pair) -> None:
-        headers = {"Authorization": f"Bearer {pair.people[0].token}"}
-        seq, n, has_more = 1, 0, True
+    async def chat(room: Room) -> None:
+        headers = {"Authorization": f"Bearer {room.people[0].token}"}
+        seq, n, has_more = room.seq, room.n, True
         while has_more:
-            page = await _get(http, f"/v1/chats/{pair.chat_id}/messages?after_seq={seq}&limit={_PAGE}", headers)
+            page = await _get(http, f"/v1/chats/{room.chat_id}/messages?after_seq={seq}&limit={_PAGE}", headers)
             for message in page["items"]:
                 if (message["seq"], message["n"]) != (seq + 1, n + 1):
-                    faults.append(f"{pair.chat_id}: seq {message['seq']}, n {message['n']} after {seq}, {n}")
+                    faults.append(f"{room.chat_id}: seq {message['seq']}, n {message['n']} after {seq}, {n}")
                 seq, n = message["seq"], message["n"]
                 number = load.number_of(message["message_id"])
                 if number is None or number >= load.sent or message["text"] != load.text(number):
-                    faults.append(f"{pair.chat_id}: seq {seq} holds what nobody sent")
+                    faults.append(f"{room.chat_id}: seq {seq} holds what nobody sent")
                 else:
                     times[number] += 1
             has_more = page["has_more"]
-        head = (await _get(http, f"/v1/chats/{pair.chat_id}", headers))["chat"]["head_seq"]
+        head = (await _get(http, f"/v1/chats/{room.chat_id}", headers))["chat"]["head_seq"]
         if head != seq:
-            faults.append(f"{pair.chat_id}: the head is {head}, the last message {seq}")
+            faults.append(f"{room.chat_id}: the head is {head}, the last message {seq}")
         advanced()
 
-    await bounded([chat(pair) for pair in load.pairs])
+    await bounded([chat(room) for room in load.rooms])
     lost = [number for number in range(load.sent) if load.acked_at[number] >= 0 and not times[number]]
     twice = [number for number, count in times.items() if count > 1]
     if lost:

@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from benchmarks.kit.load import Load
-from benchmarks.kit.people import Pair, Person
+from benchmarks.kit.people import Room, Person
 from benchmarks.kit.readback import ReadBack, read_back
 
-PAIR = Pair("chat", (Person("ana", "a"), Person("ben", "b")))
+PAIR = Room("chat", (Person("ana", "a"), Person("ben", "b")))
 Message = dict[str, Any]
 
 
