@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from benchmarks.kit.load import Load
-from benchmarks.kit.people import Room, Person
+from benchmarks.kit.people import Person, Room
 from benchmarks.kit.readback import ReadBack, read_back
 
 PAIR = Room("chat", (Person("ana", "a"), Person("ben", "b")))
@@ -42,7 +42,7 @@ async def check(load: Load, messages: list[Message]) -> ReadBack:
 
 @pytest.fixture
 def load() -> Unsent:
-    return Unsent([PAIR], 20, 1)
+    return Unsent([PAIR], 20, {})
 
 
 async def test_all_there_over_several_pages_is_right(load: Unsent) -> None:
