@@ -1,4 +1,5 @@
-"""The composition root: builds the embedded product from settings, starts it and takes it down again."""
+"""The composition root: builds an embedded server or a gateway of a cluster from settings, starts it and takes it down
+again."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 
 from api.chat_services import ChatServices
@@ -17,36 +19,32 @@ from api.services import DemoCodes, Health, Limits, Services
 from api.ws.gateway import Gateway
 from api.ws.hub import Hub
 from commands.accounts import Accounts
+from commands.announcements import Newsroom
 from commands.chat import MAX_MEMBERS
 from commands.devices import Devices
 from commands.erasure import Departure
 from commands.errors import Unavailable
 from commands.handlers import MAX_TEXT_BYTES, Commands
+from commands.ports import EventLog
 from commands.receipts import Receipts
 from commands.sealing import Sealer
 from commands.sessions import EndedSessions, RefreshTokens, Sessions
 from events.ids import uuid7
 from events.log import Position
-from infra.layout import accounts_file, log_file, views_file
 from infra.master_key import MasterKey, derive
-from infra.memory.fanout import MemoryFanout
-from infra.memory.presence import MemoryPresence
 from infra.metrics import ServerMetrics
+from infra.parts import Parts, Work
 from infra.passwords import Argon2Passwords
-from infra.secrets import load_secrets
+from infra.patience import patiently
 from infra.settings import Settings
 from infra.sql.accounts import SqlAccounts
-from infra.sql.database import Database, sqlite_url
+from infra.sql.database import Database
 from infra.sql.devices import SqlDevices
 from infra.sql.keys import SqlKeys
 from infra.sql.sessions import SqlSessions
-from infra.sqlite.database import DirectoryLock
-from infra.sqlite.log import SqliteLog
-from infra.sqlite.views import SqliteViews
 from infra.tokens import JwtTokens
 from projections.ports import ChatViews
 from streams.progress import FoldProgress
-from streams.runner import Runner
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +61,8 @@ class App:
 
     settings: Settings
     now: Callable[[], datetime]
-    log: SqliteLog
-    views: SqliteViews
+    log: EventLog
+    views: ChatViews
     progress: FoldProgress
     commands: Commands
     accounts: Accounts
@@ -90,23 +88,20 @@ class ViewOutcomes:
 async def running(
     settings: Settings, *, demo: bool = False, now: Callable[[], datetime] = utc_now
 ) -> AsyncIterator[App]:
-    """Open everything, fold what the views lack, and serve until the block ends.
+    """Open everything, and serve until the block ends. An embedded server first folds what its views lack.
 
-    Raises DataDirectoryInUse, LogMismatch, Corrupt and Unavailable before anything is served.
+    Raises BadSettings, DataDirectoryInUse, LogMismatch, TopicUnsuitable, Corrupt and Unavailable before anything is
+    served.
     """
     async with AsyncExitStack() as stack:
         loop = asyncio.get_running_loop()
-        lock = DirectoryLock(settings.data)
-        stack.callback(lock.release)
-        secrets = load_secrets(settings.data, master=settings.master_secret, jwt=settings.token_secret)
-        master_key = MasterKey(secrets.master)
-
-        log = SqliteLog(log_file(settings.data), now)
-        stack.push_async_callback(log.close)
-        views = SqliteViews(views_file(settings.data), log.incarnation, await log.end())
-        stack.callback(views.close)
-        accounts_url = settings.accounts_url or sqlite_url(accounts_file(settings.data))
-        database = await Database.open(accounts_url, master_key, replica_urls=settings.accounts_replica_urls)
+        parts = await _parts(settings, now, stack)
+        log, views, progress, fanout = parts.log, parts.views, parts.progress, parts.fanout
+        master_key = MasterKey(parts.secrets.master)
+        open_accounts = partial(
+            Database.open, parts.accounts_url, master_key, replica_urls=settings.accounts_replica_urls
+        )
+        database = await patiently("the accounts", open_accounts) if settings.kafka else await open_accounts()
         stack.push_async_callback(database.close)
         passwords = Argon2Passwords(
             time_cost=settings.argon2_time_cost,
@@ -116,15 +111,13 @@ async def running(
         stack.callback(passwords.close)
 
         ended = EndedSessions(now)
-        tokens = JwtTokens(secrets.jwt, now, ended)
-        refresh_tokens = RefreshTokens(derive(secrets.jwt, "refresh tokens"))
-        sessions = Sessions(SqlSessions(database), tokens, refresh_tokens, ended, now)
+        tokens = JwtTokens(parts.secrets.jwt, now, ended)
+        refresh_tokens = RefreshTokens(derive(parts.secrets.jwt, "refresh tokens"))
+        session_store, keys = SqlSessions(database), SqlKeys(database, master_key)
+        sessions = Sessions(session_store, tokens, refresh_tokens, ended, now)
         await sessions.start()
-        sealer = Sealer(SqlKeys(database, master_key))
+        sealer = Sealer(keys)
 
-        progress = FoldProgress()
-        fanout = MemoryFanout()
-        presence_store = MemoryPresence(now)
         departure: list[Departure] = []
         accounts = Accounts(
             SqlAccounts(database, master_key),
@@ -138,8 +131,8 @@ async def running(
         commands = Commands(log, hub, progress, ViewOutcomes(views), sealer, now)
         departure.append(Departure(commands, log, progress, views))
         receipts = Receipts(commands, hub, log, loop, now)
-        presence = PresenceTracker(presence_store, fanout, loop, gateway_id=uuid7(now()))
-        acquaintance = Acquaintance(views)
+        presence = PresenceTracker(parts.presence, fanout, loop, gateway_id=uuid7(now()))
+        acquaintance = Acquaintance(views, groups=parts.groups)
         limits = Limits.make(
             time.monotonic,
             logins_per_minute=settings.logins_per_minute,
@@ -156,7 +149,7 @@ async def running(
             progress=progress,
             partitions=log.partitions,
             sealer=sealer,
-            presence=PresenceQueries(presence_store, acquaintance),
+            presence=PresenceQueries(parts.presence, acquaintance),
         )
         services = Services(
             now=now,
@@ -164,7 +157,7 @@ async def running(
             sessions=sessions,
             tokens=tokens,
             limits=limits,
-            health=Health({"log": log.ping, "views": views.ping, "accounts": accounts.ping}),
+            health=Health({**parts.checks, "accounts": accounts.ping}),
             version=version("tidings"),
             features=("chats", "devices", "presence", "receipts", *(("demo",) if demo else ())),
             public_limits={"text_bytes": MAX_TEXT_BYTES, "group_members": MAX_MEMBERS},
@@ -173,19 +166,37 @@ async def running(
             chats=chats,
             devices=Devices(SqlDevices(database), now),
         )
-        services.metrics.register(ServerMetrics(hub.shared.counters, log.ends, progress))
+        services.metrics.register(ServerMetrics(hub.shared.counters, parts.log_ends, progress))
         await gateway.start()
         stack.push_async_callback(gateway.stop)
-        background = [
-            asyncio.create_task(Runner(log, views, fanout).run(), name="runner"),
-            asyncio.create_task(sealer.run(), name="sealing keys"),
-            asyncio.create_task(_finish_erasures(accounts), name="erasures"),
-        ]
+        work: dict[str, Work] = {
+            **parts.work,
+            "sealing keys": sealer.run,
+            "erasures": partial(_finish_erasures, accounts),
+        }
+        if parts.announcements is not None:
+            newsroom = Newsroom(parts.announcements, session_store, keys, ended, sealer, now)
+            newsroom.speak_for(sessions, accounts)
+            work["announcements"] = newsroom.run
+        await parts.listen()
+        stack.push_async_callback(parts.unlisten)
+        background = [asyncio.create_task(run(), name=name) for name, run in work.items()]
         stack.push_async_callback(_end, background)
-        while not await progress.reach(await log.end(), timeout_s=1.0):
+        while parts.catches_up and not await progress.reach(await log.end(), timeout_s=1.0):
             _raise_failure(background)
             logger.info("folding what the views lack: %s of %s", progress.position(0), (await log.end())[0])
         yield App(settings, now, log, views, progress, commands, accounts, sealer, gateway, services, background)
+
+
+async def _parts(settings: Settings, now: Callable[[], datetime], stack: AsyncExitStack) -> Parts:
+    """Those of a cluster where the settings name one. The drivers of the other kind are not even imported."""
+    if settings.kafka:
+        from infra.clustered import clustered
+
+        return await clustered(settings, now, stack)
+    from infra.embedded import embedded
+
+    return await embedded(settings, now, stack)
 
 
 async def _finish_erasures(accounts: Accounts) -> None:

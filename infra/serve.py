@@ -66,6 +66,11 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 async def _serve(settings: Settings, demo: bool, listener: socket.socket, on_ready: OnReady | None) -> None:
     async with running(settings, demo=demo) as app:
         config = uvicorn.Config(
@@ -116,8 +121,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        host, port = self._listener.getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        url = url_of(self._listener)
         logger.info("serving on %s", url)
         if self._on_ready is not None:
             await self._on_ready(self._app, url)

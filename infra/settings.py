@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     """Keyspaces of this installation begin with it."""
     redis: str | None = None
     """`redis://[[user]:password@]host:port/0`, `rediss://…` or `unix:///path`."""
+    drain_s: float = Field(default=0.0, ge=0.0, le=600.0)
+    """How long a server that was told to end still answers HTTP, with /readyz saying no, so that a load balancer
+    notices before connections are refused."""
 
     argon2_time_cost: int = Field(default=2, ge=1, le=100)
     argon2_memory_kib: int = Field(default=19_456, ge=8, le=4_194_304)

@@ -3,49 +3,112 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import uvloop
 
+from api.services import Health
 from events.log import DEAD_LETTERS_TOPIC
+from infra.cassandra.connection import Connection as CassandraConnection
+from infra.cassandra.first import served_or_first
+from infra.cassandra.fold_store import CassandraFoldStore
+from infra.cassandra.generations import Generations
+from infra.cassandra.keyspace import Keyspace
+from infra.clustered import contact, open_log
 from infra.kafka.dead_letters import KafkaDeadLetters
 from infra.kafka.log import KafkaLog
 from infra.kafka.sender import Sender
 from infra.kafka.topics import Topic, Topics
+from infra.patience import patiently
+from infra.redis import members, newest
+from infra.redis.address import parse
+from infra.redis.bus import Bus
+from infra.redis.connection import Connection as RedisConnection
+from infra.redis.fanout import RedisFanout
+from infra.redis.members import MemberSetKeeper
+from infra.redis.newest import NewestMessages
+from infra.settings import Settings
+from infra.wanted import for_worker
 from projections.ports import FoldStore
 from streams.faust_worker.worker import FaustWorker, Membership
 from streams.partition import PartitionFold
 from streams.ports import Fanout
 
+logger = logging.getLogger(__name__)
 
-async def work(
-    membership: Membership,
-    store_of: Callable[[KafkaLog], FoldStore],
-    fanout: Fanout | None = None,
-    *,
-    partitions: int,
-    dead_letters: str = DEAD_LETTERS_TOPIC,
-) -> None:
-    """Work until cancelled. `store_of` gives the views of the log; `partitions` counts for topics not made yet.
 
-    Raises WorkerFailed, TopicUnsuitable, and Unavailable while there is no Kafka to begin with.
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[tuple[Health, FaustWorker]]:
+    """Work on the served generation until the block ends. The worker is to be run: see `FaustWorker.run`.
+
+    Waits for Kafka and Cassandra. Raises BadSettings, TopicUnsuitable, Unavailable.
     """
+    wanted = for_worker(settings)
     async with AsyncExitStack() as stack:
-        log = await KafkaLog.open(membership.bootstrap, partitions, topic=membership.topic)
+        log = await patiently("Kafka", lambda: open_log(settings))
         stack.push_async_callback(log.close)
-        sender = Sender(membership.bootstrap)
-        stack.push_async_callback(sender.close)
-        topic = Topic(dead_letters, log.partitions)
-        known = (await Topics(membership.bootstrap).ensure([topic], sender))[dead_letters]
-        letters = KafkaDeadLetters(sender, known.partitions, topic=dead_letters, source=membership.topic)
-        store = store_of(log)
+        cassandra = CassandraConnection(contact(settings))
+        stack.callback(cassandra.close)
+        generations = Generations(cassandra, settings.cassandra_keyspace)
+        generation = await patiently("Cassandra", lambda: served_or_first(cassandra, generations, settings.replication))
+        store = CassandraFoldStore(Keyspace(cassandra, generations.keyspace(generation)), log.incarnation, log.end)
+        fanout, redis = await _tell_gateways(settings, wanted.redis, log.partitions, stack)
+        membership = Membership(
+            ",".join(settings.kafka), f"{settings.cassandra_keyspace}-fold-{generation}", wanted.member
+        )
+        worker = await folding(membership, log, store, fanout, stack, replication=settings.replication)
+        yield Health({"log": log.ping, "views": store.ping, "redis": redis.ping}), worker
 
-        def make_fold(partition: int) -> PartitionFold:
-            return PartitionFold(partition, store, letters, fanout)
 
-        await FaustWorker(membership, make_fold, log.end, fanout).run()
+async def _tell_gateways(
+    settings: Settings, url: str, partitions: int, stack: AsyncExitStack
+) -> tuple[RedisFanout, RedisConnection]:
+    name, namespace, address = settings.node or "worker", settings.cassandra_keyspace, parse(url)
+    redis = RedisConnection(address, name=name, scripts=(*newest.SCRIPTS, *members.SCRIPTS))
+    await redis.start()
+    stack.push_async_callback(redis.stop)
+    bus = Bus(address, name=name)
+    await bus.start()
+    stack.push_async_callback(bus.stop)
+    fanout = RedisFanout(bus, namespace=namespace, partitions=partitions)
+    keeper = MemberSetKeeper(redis, namespace=namespace)
+    fanout.observers += [NewestMessages(redis, namespace=namespace).note, keeper.note]
+    keeping = asyncio.create_task(keeper.run(), name="sets of members")
+    stack.push_async_callback(_ended, keeping)
+    await fanout.start()
+    stack.push_async_callback(fanout.stop)
+    return fanout, redis
+
+
+async def folding(
+    membership: Membership,
+    log: KafkaLog,
+    store: FoldStore,
+    fanout: Fanout | None,
+    stack: AsyncExitStack,
+    *,
+    dead_letters: str = DEAD_LETTERS_TOPIC,
+    replication: int | None = None,
+) -> FaustWorker:
+    """A worker, not yet running, that folds the log into the store. Raises TopicUnsuitable, Unavailable."""
+    sender = Sender(membership.bootstrap)
+    stack.push_async_callback(sender.close)
+    topic = Topic(dead_letters, log.partitions)
+    known = (await Topics(membership.bootstrap, replication).ensure([topic], sender))[dead_letters]
+    letters = KafkaDeadLetters(sender, known.partitions, topic=dead_letters, source=membership.topic)
+
+    def make_fold(partition: int) -> PartitionFold:
+        return PartitionFold(partition, store, letters, fanout)
+
+    return FaustWorker(membership, make_fold, log.end, fanout)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from heapq import heappop, heappush
 from itertools import count
 
+from commands.errors import Unavailable
+
+ASK_AFTER_S = 0.1
+"""Reports usually come within this; who waits longer asks the views, for reports are hints."""
+ASK_EVERY_S = 0.2
+
+Ask = Callable[[], Awaitable[Mapping[int, int]]]
+
 
 class FoldProgress:
-    """Partition → next offset, advanced by the fold's reports. Lives on one event loop."""
+    """Partition → next offset, advanced by the fold's reports. Lives on one event loop.
 
-    def __init__(self) -> None:
+    `ask` gives the positions that the views have themselves, where reports may be lost; it may raise Unavailable.
+    """
+
+    def __init__(self, ask: Ask | None = None) -> None:
         self._reached: dict[int, int] = {}
         self._waiting: dict[int, list[tuple[int, int, asyncio.Future[None]]]] = {}
         self._tie = count()
+        self._ask = ask
+        self._pending = 0
+        """Calls of `reach` that wait."""
+        self._asking: asyncio.Task[None] | None = None
 
     def position(self, partition: int) -> int:
         """The next offset of a partition, 0 before the first report."""
@@ -41,7 +57,27 @@ class FoldProgress:
                 pending.append(future)
         if not pending:
             return True
-        _, late = await asyncio.wait(pending, timeout=timeout_s)
-        for future in late:
-            future.cancel()
+        self._pending += 1
+        if self._ask is not None and self._asking is None:
+            self._asking = loop.create_task(self._ask_while_needed(self._ask))
+        try:
+            _, late = await asyncio.wait(pending, timeout=timeout_s)
+        finally:
+            self._pending -= 1
+            for future in pending:
+                future.cancel()
         return not late
+
+    async def _ask_while_needed(self, ask: Ask) -> None:
+        """One question at a time, for all who wait."""
+        try:
+            await asyncio.sleep(ASK_AFTER_S)
+            while self._pending:
+                try:
+                    for partition, next_offset in (await ask()).items():
+                        self.advance(partition, next_offset)
+                except Unavailable:
+                    pass  # whoever waits is told by the end of their patience
+                await asyncio.sleep(ASK_EVERY_S)
+        finally:
+            self._asking = None

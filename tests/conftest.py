@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.support.javascript",
     "tests.support.services",
     "tests.support.cassandra_views",
+    "tests.support.cluster",
 ]
 
 # No deadlines anywhere: how long one example takes says more about the machine than about the code.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from uuid import NAMESPACE_OID, uuid5
 
 from infra.cassandra.burst import Row
 from infra.cassandra.connection import Connection
@@ -37,7 +38,9 @@ class Generations:
         await self._create_keyspace(self.prefix, replication)
         await self._connection.execute(
             f"CREATE TABLE IF NOT EXISTS {self.prefix}.generations (projection text, generation int, "
-            "served int STATIC, keyspace_name text, PRIMARY KEY ((projection), generation))"
+            "served int STATIC, keyspace_name text, PRIMARY KEY ((projection), generation)) "
+            # Two processes may make it at once, by two nodes: under one id it is one table all the same.
+            f"WITH id = {uuid5(NAMESPACE_OID, f'{self.prefix}.generations')}"
         )
 
     async def create(self, generation: int, replication: Mapping[str, int]) -> str:
@@ -56,6 +59,15 @@ class Generations:
         """Generation → keyspace."""
         rows = await self._rows("generation, keyspace_name")
         return {generation: keyspace for generation, keyspace in rows if generation is not None}
+
+    async def claim(self, what: str, life_s: int) -> bool:
+        """Be the one process that does something once; the claim runs out by itself."""
+        statement = (
+            f"INSERT INTO {self.prefix}.generations (projection, generation) VALUES (?, 0) IF NOT EXISTS USING TTL ?"
+        )
+        link = await self._connection.link((statement,))
+        rows = await link.run([link[statement].bind((f"claim: {what}", life_s))])
+        return bool(rows[0][0][0])
 
     async def served(self) -> int | None:
         """The generation that readers use, None before the first `serve`."""

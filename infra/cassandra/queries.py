@@ -11,7 +11,7 @@ from events.ids import is_uuid7
 from infra.cassandra.chats import load_chats, summaries
 from infra.cassandra.keyspace import Keyspace
 from infra.cassandra.logical import logical_rows
-from infra.cassandra.tables import bucket_of, id_of, week_of
+from infra.cassandra.tables import PROJECTION, bucket_of, id_of, week_of
 from infra.cassandra.timeline import Heads, Timeline
 from projections.logical import hash_of
 from projections.ports import Entry, FirstUse, Page, Refused, Summary
@@ -29,6 +29,11 @@ class CassandraChatViews:
     async def ping(self) -> None:
         """Return if the views answer. Raises Unavailable."""
         await self._heads.read("nobody's")
+
+    async def reached(self) -> dict[int, int]:
+        """Partition → the offset below which the views have every record."""
+        rows = await self._keyspace.read_one(self._reads.positions, PROJECTION)
+        return {partition: offset for partition, offset, _ in rows}
 
     async def chat(self, chat_id: str) -> Chat | None:
         return (await self._load((chat_id,))).get(chat_id)

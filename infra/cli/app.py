@@ -82,6 +82,38 @@ def serve(
 
 
 @app.command()
+def gateway(host: Host = None, port: Port = None) -> None:
+    """Serve clients as one of the gateways of a cluster, until Ctrl-C or SIGTERM.
+
+    Kafka, Cassandra, Redis, PostgreSQL and both secrets come from TIDINGS_* variables; tidings doctor tells what is
+    missing. The address goes to stdout, the log to stderr.
+    """
+    with told():
+        from infra.settings import load_settings
+
+        settings = load_settings({"host": host, "port": port})
+        from infra.cli import serving
+
+        serving.gateway(settings)
+
+
+@app.command()
+def worker(host: Host = None, port: Port = None) -> None:
+    """Fold the log of a cluster into the views, beside other workers, until Ctrl-C or SIGTERM.
+
+    TIDINGS_NODE names it: a worker that comes back under its name gets the same partitions again. The port answers
+    /healthz, /readyz and /metrics.
+    """
+    with told():
+        from infra.settings import load_settings
+
+        settings = load_settings({"host": host, "port": port})
+        from infra.cli import serving
+
+        serving.worker(settings)
+
+
+@app.command()
 def doctor(host: Host = None, port: Port = None, data: Data = None, as_json: Json = False) -> None:
     """Show what is set up, what is missing and how to mend it. Exit status 1 if something fails."""
     with told():

@@ -7,6 +7,8 @@ import logging
 import os
 import sys
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from infra.app import App
 from infra.cli.faults import Fault
@@ -20,6 +22,12 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 def serve(settings: Settings, demo: bool, open_browser: bool) -> None:
     """Serve until SIGTERM or SIGINT. Raises Fault, and what the server raises."""
+    if settings.kafka:
+        raise Fault(
+            "TIDINGS_KAFKA names a cluster, and tidings serve needs none",
+            "start tidings gateway and tidings worker, or unset TIDINGS_KAFKA",
+            2,
+        )
     if demo and settings.host not in LOOPBACK:
         raise Fault(
             f"--demo signs in whoever has the address, so it does not listen on {settings.host}",
@@ -34,10 +42,51 @@ def serve(settings: Settings, demo: bool, open_browser: bool) -> None:
         if open_browser and has_display():
             await asyncio.to_thread(webbrowser.open, address)
 
-    try:
+    with _port_free():
         run_server(settings, demo=demo, on_ready=announce)
+
+
+def gateway(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises Fault, and what the server raises."""
+    with _cluster_drivers():
+        from infra.wanted import for_gateway
+
+        for_gateway(settings)
+        log_to_stderr(settings.log_level)
+
+        async def announce(app: App, url: str) -> None:
+            print(url, flush=True)
+
+        with _port_free():
+            run_server(settings, on_ready=announce)
+
+
+def worker(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT. Raises Fault, and what the worker raises."""
+    with _cluster_drivers():
+        from infra.serve_worker import serve_worker
+        from infra.wanted import for_worker
+
+        for_worker(settings)
+        log_to_stderr(settings.log_level)
+        with _port_free():
+            serve_worker(settings, lambda url: print(url, flush=True))
+
+
+@contextmanager
+def _port_free() -> Iterator[None]:
+    try:
+        yield
     except PortTaken as error:
         raise Fault(str(error), "choose another port with --port, 0 for any free one") from error
+
+
+@contextmanager
+def _cluster_drivers() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise Fault(f"{error.name} is not installed", "pip install 'tidings[cluster]'") from error
 
 
 def log_to_stderr(level: str) -> None:
@@ -47,7 +96,7 @@ def log_to_stderr(level: str) -> None:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
     )
     if level != "debug":
-        for chatty in ("uvicorn", "alembic", "picows"):
+        for chatty in ("uvicorn", "alembic", "picows", "faust", "mode", "aiokafka", "cassandra"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -38,6 +38,8 @@ class KafkaLog:
         self._sender = sender
         self._admin = AdminClient(settings(bootstrap))
         self._readers: dict[int, PartitionReader] = {}
+        self.last_ends: dict[int, int] = {}
+        """What `end` said last."""
         self._threads: dict[int, ThreadPoolExecutor] = {}
         """One for each partition that is read: its reader's."""
 
@@ -85,7 +87,8 @@ class KafkaLog:
         while True:
             asked = self._admin.list_offsets(latest, request_timeout=ANSWER_S)
             try:
-                return {place.partition: (await answer(told)).offset for place, told in asked.items()}
+                self.last_ends = {place.partition: (await answer(told)).offset for place, told in asked.items()}
+                return dict(self.last_ends)
             except Unavailable:
                 if loop.time() > until:
                     raise

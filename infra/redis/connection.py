@@ -107,6 +107,10 @@ class Connection:
             line.abort()
             raise
 
+    async def ping(self) -> None:
+        """Return if Redis answers. Raises Unavailable."""
+        await self.run("PING")
+
     def post(self, commands: Sequence[Command]) -> bool:
         """Send commands without waiting for what they do. False if Redis is away."""
         if not commands:

@@ -116,7 +116,9 @@ class RedisFanout:
         await self._bus.room()
 
     def release(self, partition: int) -> None:
-        self._positions.pop(partition, None)
+        if self._positions.pop(partition, None) is not None:
+            # Should the partition come back, others have spoken for it meanwhile: gateways must compare again.
+            self._publisher, self._number = uuid4().hex, 0
 
     def publish_typing(self, chat_id: str, user_id: str) -> None:
         self._bus.post([(self._chat + chat_id.encode(), encode(Typing(user_id)))])

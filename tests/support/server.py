@@ -70,8 +70,8 @@ class Server:
         """Start and wait until /readyz says 200. Raises ServerFailed."""
         if self.is_running:
             raise ServerFailed("it is already running")
-        command = [*self._wrapper, sys.executable, "-m", "infra.cli", "serve", "--host", "127.0.0.1"]
-        command += ["--port", str(self.port), "--data", str(self.data)]
+        command = [*self._wrapper, sys.executable, "-m", "infra.cli", *self._command(), "--host", "127.0.0.1"]
+        command += ["--port", str(self.port)]
         self.data.mkdir(parents=True, exist_ok=True)
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
@@ -85,6 +85,9 @@ class Server:
         if wait:
             self.wait_ready()
         return self
+
+    def _command(self) -> list[str]:
+        return ["serve", "--data", str(self.data)]
 
     def environment(self) -> dict[str, str]:
         """What the server and CLI calls on its data run with."""

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Thread
@@ -17,7 +18,7 @@ from infra.cassandra.connection import Connection, Contact
 from infra.cassandra.fold_store import CassandraFoldStore
 from infra.cassandra.keyspace import Keyspace
 from infra.kafka.log import KafkaLog
-from infra.worker import run, work
+from infra.worker import folding, run
 from streams.faust_worker.worker import Membership
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,12 +107,15 @@ async def main(setting: Setting, member: str) -> None:
         setting.bootstrap, f"fold-{setting.topic}", member, setting.topic, setting.session_timeout_s
     )
 
-    def store_of(log: KafkaLog) -> CassandraFoldStore:
-        return CassandraFoldStore(Keyspace(connection, setting.keyspace), log.incarnation, log.end)
+    async def work() -> None:
+        async with AsyncExitStack() as stack:
+            log = await KafkaLog.open(setting.bootstrap, setting.partitions, topic=setting.topic)
+            stack.push_async_callback(log.close)
+            store = CassandraFoldStore(Keyspace(connection, setting.keyspace), log.incarnation, log.end)
+            worker = await folding(membership, log, store, None, stack, dead_letters=setting.dead_letters)
+            await worker.run()
 
-    working = asyncio.create_task(
-        work(membership, store_of, partitions=setting.partitions, dead_letters=setting.dead_letters)
-    )
+    working = asyncio.create_task(work())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
     try:
         await working

@@ -15,6 +15,7 @@ from api.http.app import create_app
 from events.log import Position
 from infra.app import App, running
 from infra.settings import Settings
+from infra.sqlite.views import SqliteViews
 from projections.ports import Changes
 from tests.support.caller import PASSWORD, Json, new_id
 from tests.support.http import check_problem
@@ -32,6 +33,7 @@ class Product:
         self.ids: dict[str, str] = {}
         self._open = asyncio.Event()
         self._open.set()
+        assert isinstance(app.views, SqliteViews)
         self._apply = app.views.apply
         app.views.apply = self._held  # type: ignore[method-assign]
 

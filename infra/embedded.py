@@ -1,0 +1,45 @@
+"""The parts of the embedded product: SQLite, memory, and a data directory that is this process's alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import datetime
+
+from infra.layout import accounts_file, log_file, views_file
+from infra.memory.fanout import MemoryFanout
+from infra.memory.presence import MemoryPresence
+from infra.parts import Parts
+from infra.secrets import load_secrets
+from infra.settings import Settings
+from infra.sql.database import sqlite_url
+from infra.sqlite.database import DirectoryLock
+from infra.sqlite.log import SqliteLog
+from infra.sqlite.views import SqliteViews
+from streams.progress import FoldProgress
+from streams.runner import Runner
+
+
+async def embedded(settings: Settings, now: Callable[[], datetime], stack: AsyncExitStack) -> Parts:
+    """Raises DataDirectoryInUse, LogMismatch, Corrupt and Unavailable."""
+    lock = DirectoryLock(settings.data)
+    stack.callback(lock.release)
+    secrets = load_secrets(settings.data, master=settings.master_secret, jwt=settings.token_secret)
+    log = SqliteLog(log_file(settings.data), now)
+    stack.push_async_callback(log.close)
+    views = SqliteViews(views_file(settings.data), log.incarnation, await log.end())
+    stack.callback(views.close)
+    fanout = MemoryFanout()
+    return Parts(
+        secrets=secrets,
+        accounts_url=settings.accounts_url or sqlite_url(accounts_file(settings.data)),
+        log=log,
+        log_ends=log.ends,
+        views=views,
+        progress=FoldProgress(),
+        fanout=fanout,
+        presence=MemoryPresence(now),
+        checks={"log": log.ping, "views": views.ping},
+        work={"runner": Runner(log, views, fanout).run},
+        catches_up=True,
+    )

@@ -1,0 +1,52 @@
+"""What an embedded server and a gateway of a cluster have each in their own way; all else they share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.presence import Presence
+from api.presence.acquaintance import Groups
+from commands.announcements import Announcements
+from commands.ports import EventLog
+from infra.secrets import Secrets
+from projections.ports import ChatViews
+from streams.ports import Fanout
+from streams.progress import FoldProgress
+
+Check = Callable[[], Awaitable[None]]
+"""Returns if its part answers. Raises Unavailable."""
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+"""Runs for as long as the process does."""
+
+
+async def _nothing() -> None:
+    """Where there is nothing to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Opened, and closed by the exit stack that they were opened on."""
+
+    secrets: Secrets
+    accounts_url: str
+    log: EventLog
+    log_ends: Callable[[], dict[int, int]]
+    """The log's end as last heard, without asking: for metrics."""
+    views: ChatViews
+    progress: FoldProgress
+    fanout: Fanout
+    presence: Presence
+    checks: Mapping[str, Check]
+    """Name → whether it answers, of what is here; "log" among them."""
+    groups: Groups | None = None
+    announcements: Announcements | None = None
+    """None where this is the only process."""
+    listen: Callable[[], Awaitable[None]] = _nothing
+    """Once the gateway is attached: begin to hear what others tell."""
+    unlisten: Callable[[], Awaitable[None]] = _nothing
+    work: Mapping[str, Work] = field(default_factory=dict)
+    catches_up: bool = False
+    """This process folds, and serves nobody before the views have the whole log."""

@@ -1,0 +1,23 @@
+"""Two gateways and two workers are one product."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.support.caller import newcomers
+from tests.support.cluster import Cluster
+
+pytestmark = [pytest.mark.needs("kafka", "cassandra", "redis", "postgres"), pytest.mark.timeout(240)]
+
+
+def test_what_is_written_at_one_gateway_is_read_at_the_other(cluster: Cluster) -> None:
+    here, there = cluster.gateways
+    with newcomers(here.url) as made:
+        ana, ben = made(), made()
+        chat_id = ana.direct(ben)
+        message = ana.say(chat_id, "hello")
+        with httpx.Client(base_url=there.url, headers={"Authorization": f"Bearer {ben.token}"}) as other:
+            position = ana.post(f"/chats/{chat_id}/read", {"up_to_seq": message["seq"]}).json()["position"]
+            page = other.get(f"/v1/chats/{chat_id}/messages", headers={"Tidings-Min-Position": position}).json()
+        assert [item["text"] for item in page["items"]] == ["hello"]
