@@ -8,6 +8,8 @@ from infra.cli.app import app
 
 COMMANDS = (
     "serve",
+    "gateway",
+    "worker",
     "doctor",
     "events",
     "events tail",
