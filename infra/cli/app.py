@@ -152,12 +152,11 @@ def tail(
 
         from infra.cli.tail import Filter, starts
         from infra.cli.tail import tail as run
-        from infra.layout import log_file
-        from infra.sqlite.log_reader import LogReader
+        from infra.log_readers import open_log_reader
 
         settings = _settings(data)
         wanted = Filter(chat, _type(kind), None if user is None else _user_id(settings, user))
-        reader = LogReader(log_file(settings.data))
+        reader = open_log_reader(settings)
         try:
             try:
                 offsets = starts(begin, reader.ends())

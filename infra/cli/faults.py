@@ -40,8 +40,8 @@ def explain(error: Exception) -> Fault | None:
     """The fault that an error of ours stands for, or None for a defect."""
     from commands.errors import Corrupt, TidingsError
     from infra.sqlite.database import DataDirectoryInUse
-    from infra.sqlite.log_reader import NoLog
     from projections.ports import LogMismatch
+    from streams.log_reader import NoLog
 
     match error:
         case DataDirectoryInUse():

@@ -16,7 +16,7 @@ from rich.progress import Progress
 from infra.cli.console import answers, progress
 from infra.cli.faults import Fault
 from infra.layout import log_file, views_file
-from infra.sqlite.log_reader import LogReader
+from infra.sqlite.log_reader import SqliteLogReader
 from infra.sqlite.views import SqliteViews, hash_of
 from infra.sqlite.views_snapshot import NoViews, ViewsSnapshot
 from streams.rebuild import fold_up_to
@@ -46,7 +46,7 @@ class Hashed:
 
 def hash_views(data: Path, rebuild: bool, bars: Progress) -> Hashed:
     """Hash one moment of the served views; fold the log up to it anew if asked to. Raises NoLog, Fault, Unavailable."""
-    reader = LogReader(log_file(data))
+    reader = SqliteLogReader(log_file(data))
     try:
         served = _snapshot(data)
         try:
@@ -92,7 +92,7 @@ def _snapshot(data: Path) -> ViewsSnapshot:
 
 
 def _rebuild(
-    reader: LogReader, served: ViewsSnapshot, sha256: str, scratch: Path, bars: Progress
+    reader: SqliteLogReader, served: ViewsSnapshot, sha256: str, scratch: Path, bars: Progress
 ) -> tuple[str, tuple[str | None, str | None] | None]:
     """The hash of views folded anew to where `served` stands, and the first row that differs."""
     ends = reader.ends()

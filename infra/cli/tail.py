@@ -19,7 +19,7 @@ import msgspec
 
 from events.codec import Undecodable, decode
 from events.log import Position, Record
-from infra.sqlite.log_reader import LogReader
+from streams.log_reader import LogReader
 
 POLL_MS = 100
 READ_AT_ONCE = 500

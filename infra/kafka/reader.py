@@ -15,6 +15,7 @@ from projections.ports import LogMismatch
 
 _DRAIN = 1_000
 _AHEAD_KB = 8_192
+_BYTES_AT_ONCE = 4 * 1024 * 1024
 _LONG_POLL_MS = 100
 _MOMENT_S = 0.05
 
@@ -46,7 +47,10 @@ class PartitionReader:
         """As far as is known, the offset after the last record."""
 
     def read(self, offset: int, limit: int) -> list[Record]:
-        """Up to `limit` records from `offset` on; empty at the end. Raises Unavailable and LogMismatch."""
+        """Records from `offset` on, up to `limit`, fewer where they pass some megabytes; empty at the end.
+
+        Raises Unavailable and LogMismatch.
+        """
         if offset >= self._end:
             self._ask_end()
             if offset >= self._end:
@@ -57,7 +61,12 @@ class PartitionReader:
             self._fetch(until - time.monotonic())
             if not self._ahead and time.monotonic() >= until:
                 raise Unavailable(f"Kafka does not give {self._partition}:{offset}")
-        return [self._ahead.popleft() for _ in range(min(limit, len(self._ahead)))]
+        records: list[Record] = []
+        size = 0
+        while self._ahead and len(records) < limit and size < _BYTES_AT_ONCE:
+            records.append(self._ahead.popleft())
+            size += len(records[-1].value)
+        return records
 
     def wait(self, offset: int, patience_s: float) -> bool:
         """Whether a record stands at `offset` or later, now or within `patience_s`. Raises as `read` does."""

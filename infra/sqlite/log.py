@@ -26,7 +26,7 @@ from events.log import Position, Record
 from events.partitioner import partition_of
 from infra.sqlite.committer import CHECKPOINT_BYTES, Checkpoints, Committer
 from infra.sqlite.database import connect, connect_read_only, translated
-from infra.sqlite.log_reader import SHIFT, stored_end, stored_meta, stored_records
+from infra.sqlite.log_reader import SHIFT, stored_end, stored_latest_ms, stored_meta, stored_records
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS log_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -119,6 +119,7 @@ class SqliteLog:
             self._reader = connect_read_only(self._path)
             self._next = [stored_end(self._db, partition) for partition in range(self.partitions)]
             self._durable = list(self._next)
+            self._latest_ms = stored_latest_ms(self._reader, self.partitions)
             self._tails = [_Tail() for _ in range(self.partitions)]
 
     def append(self, event: Event, done: Appended) -> None:
@@ -152,7 +153,8 @@ class SqliteLog:
         now = self._loop.time()
         self._rate += 0.2 * (len(batch) / max(now - self._last_commit, LINGER_S) - self._rate)
         self._last_commit = now
-        timestamp_ms = unix_ms(self._now())
+        # Never back, whatever the clock does: so a time can be searched for.
+        timestamp_ms = self._latest_ms = max(unix_ms(self._now()), self._latest_ms)
         records: list[Record] = []
         ends = list(self._next)
         for partition, key, value, _ in batch:

@@ -13,10 +13,11 @@ from events.log import Record
 from events.types import ChatCreated, ChatRetitled
 from infra.sqlite.database import DataDirectoryInUse, DirectoryLock, is_served
 from infra.sqlite.log import SqliteLog
-from infra.sqlite.log_reader import LogReader, NoLog
+from infra.sqlite.log_reader import SqliteLogReader
 from infra.sqlite.views import SqliteViews, hash_of
 from infra.sqlite.views_snapshot import NoViews, ViewsSnapshot
 from streams.batch import BatchFold
+from streams.log_reader import NoLog
 from streams.rebuild import MAX_BATCH, fold_up_to
 from tests.support.history import ANA, BEN, NOON, ROOM, Clock, History
 from tests.support.logs import append, event
@@ -54,7 +55,7 @@ class Kept:
 
 async def test_a_reader_sees_what_was_committed_before_and_after_it_came(log: SqliteLog, tmp_path: Path) -> None:
     await append(log, event(1), event(2))
-    reader = LogReader(tmp_path / "log.db")
+    reader = SqliteLogReader(tmp_path / "log.db")
     assert (reader.incarnation, reader.partitions) == (log.incarnation, 1)
     assert reader.ends() == {0: 2}
     await append(log, event(3))
@@ -68,7 +69,7 @@ async def test_a_reader_sees_what_was_committed_before_and_after_it_came(log: Sq
 async def test_partitions_end_each_at_their_own_offset(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path / "log.db", Clock(), 4)
     await append(log, *(event(1, uuid7(NOON)) for _ in range(20)))
-    reader = LogReader(tmp_path / "log.db")
+    reader = SqliteLogReader(tmp_path / "log.db")
     assert reader.ends() == await log.end()
     assert sum(len(reader.records(partition, 0, 100)) for partition in range(4)) == 20
     reader.close()
@@ -78,7 +79,7 @@ async def test_partitions_end_each_at_their_own_offset(tmp_path: Path) -> None:
 async def test_the_log_is_readable_when_nobody_serves_it(log: SqliteLog, tmp_path: Path) -> None:
     await append(log, event(1))
     await log.close()
-    reader = LogReader(tmp_path / "log.db")
+    reader = SqliteLogReader(tmp_path / "log.db")
     assert len(reader.records(0, 0, 10)) == 1
     reader.close()
 
@@ -90,14 +91,14 @@ async def test_the_log_is_readable_after_a_crash(log: SqliteLog, tmp_path: Path)
     left.mkdir()
     for name in ("log.db", "log.db-wal"):
         shutil.copy(tmp_path / name, left)
-    reader = LogReader(left / "log.db")
+    reader = SqliteLogReader(left / "log.db")
     assert reader.ends() == {0: 2}
     reader.close()
 
 
 async def test_a_reader_outlives_a_restart_of_the_writer(log: SqliteLog, tmp_path: Path) -> None:
     await append(log, event(1))
-    reader = LogReader(tmp_path / "log.db")
+    reader = SqliteLogReader(tmp_path / "log.db")
     await log.close()
     assert reader.ends() == {0: 1}
     again = SqliteLog(tmp_path / "log.db", Clock())
@@ -109,14 +110,14 @@ async def test_a_reader_outlives_a_restart_of_the_writer(log: SqliteLog, tmp_pat
 
 def test_without_a_log_there_is_nothing_to_read_and_none_is_made(tmp_path: Path) -> None:
     with pytest.raises(NoLog, match=str(tmp_path)):
-        LogReader(tmp_path / "log.db")
+        SqliteLogReader(tmp_path / "log.db")
     assert os.listdir(tmp_path) == []
 
 
 def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
     (tmp_path / "log.db").write_bytes(b"something else " * 100)
     with pytest.raises(Unavailable, match="not a database"):
-        LogReader(tmp_path / "log.db")
+        SqliteLogReader(tmp_path / "log.db")
 
 
 # --- the views -----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from random import Random, SystemRandom
 import pytest
 
 from events.ids import uuid7
-from infra.sqlite.log_reader import LogReader
+from infra.sqlite.log_reader import SqliteLogReader
 from tests.live.conftest import MakeServer
 from tests.support.needs import require
 from tests.support.server import Server
@@ -38,7 +38,7 @@ def check_views(server: Server) -> None:
     """The views have the whole log, and are what a rebuild from its beginning gives."""
     hashed = json.loads(server.tidings("projections", "hash", "--rebuild", "--json"))
     assert hashed["sha256"] == hashed["rebuilt"], hashed["difference"]
-    reader = LogReader(server.data / "log.db")
+    reader = SqliteLogReader(server.data / "log.db")
     try:
         assert {int(partition): end for partition, end in hashed["positions"].items()} == reader.ends()
     finally:

@@ -9,8 +9,8 @@ from commands.errors import Corrupt, Unavailable
 from infra.cli.faults import INTERRUPTED, Fault, told
 from infra.settings import BadSettings
 from infra.sqlite.database import DataDirectoryInUse
-from infra.sqlite.log_reader import NoLog
 from projections.ports import LogMismatch
+from streams.log_reader import NoLog
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from infra.secrets import parse_secret
 from infra.settings import Settings
 from infra.sql.inspection import Inspection, look_at, read_only_url
 from infra.sqlite.database import is_served
-from infra.sqlite.log_reader import LogReader
+from infra.sqlite.log_reader import SqliteLogReader
 from infra.sqlite.views_snapshot import ViewsSnapshot
 
 GIB = 1024**3
@@ -127,7 +127,7 @@ def log_and_views(data: Path, now: datetime) -> list[Check]:
     if not path.exists():
         return [Check("log", "ok", "made at the first start"), _clock(now, None)]
     try:
-        reader = LogReader(path)
+        reader = SqliteLogReader(path)
     except Unavailable as error:
         return [Check("log", "fail", f"cannot be read: {error}", "restore log.db from your backup"), _clock(now, None)]
     try:
@@ -159,7 +159,7 @@ def _clock(now: datetime, last: Record | None) -> Check:
     return Check("clock", "ok", shown)
 
 
-def _views(data: Path, reader: LogReader) -> Check:
+def _views(data: Path, reader: SqliteLogReader) -> Check:
     path = views_file(data)
     rebuilt = f"stop the server and remove {path.name}: it is folded anew from the log"
     if not path.exists():
