@@ -7,13 +7,14 @@ and "not a member" are believed only once the fold has passed the log's end as i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from commands.chat import Chat
 from commands.decide import ChatCommand, Deliver, Read, Send, decide, wanted
-from commands.errors import BadReply, IdFromFuture, Invalid, NotYet, TidingsError, TooLarge, error_for
+from commands.errors import BadReply, IdFromFuture, Invalid, NotYet, TidingsError, TooLarge, Unavailable, error_for
 from commands.ports import Appended, ChatSource, EventLog, Outcomes, Progress
 from commands.rules import FUTURE_MS, refusal
 from commands.sealing import Sealer
@@ -26,6 +27,10 @@ from events.types import EventData, MessageKind, MessageSent
 MAX_TEXT_BYTES = 102_400
 WAIT_S = 2.0
 """How long a refusal waits to be believed, and an HTTP command for its fold."""
+PROMPT_S = 2 * WAIT_S
+"""Beyond this, who can go on without the views does: two reads, and a wait between them."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +98,11 @@ class Commands:
         now = self.check(draft)
         if draft.reply_to_message is not None or draft.file_id is not None:
             return False
-        chat = self._chats.cached(draft.chat_id)
-        if chat is None or actor_id not in chat.members or not self._sealer.ready(actor_id):
+        if not self._chats.seats(draft.chat_id, actor_id):
+            chat = self._chats.cached(draft.chat_id)
+            if chat is None or actor_id not in chat.members:
+                return False
+        if not self._sealer.ready(actor_id):
             return False
         sealed = self._sealer.seal(draft.chat_id, draft.message_id, actor_id, draft.text)
         data = MessageSent(draft.message_id, draft.kind, sealed)
@@ -110,7 +118,7 @@ class Commands:
         await self._sealer.warm([actor_id])
         sealed = self._sealer.seal(draft.chat_id, draft.message_id, actor_id, draft.text)
         command = Send(actor_id, draft.message_id, draft.kind, sealed, draft.file_id, draft.reply_to_message)
-        happening, _ = await self._decided(command, draft.chat_id)
+        happening = await self._sendable(command, draft.chat_id)
         # After membership: whoever is not in the chat learns nothing about its messages.
         if draft.reply_to_message is not None:
             await self._check_reply(draft.chat_id, draft.reply_to_message)
@@ -152,6 +160,17 @@ class Commands:
 
     def partition_of(self, chat_id: str) -> int:
         return partition_of(chat_id, self._log.partitions)
+
+    async def _sendable(self, command: Send, chat_id: str) -> list[EventData]:
+        """As `_decided`; but while the views are away, the fold alone judges."""
+        if self._chats.seats(chat_id, command.actor_id):
+            return wanted(command, Chat(chat_id))
+        try:
+            return (await promptly(self._decided(command, chat_id)))[0]
+        except Unavailable:
+            if not is_chat_id(chat_id):
+                raise
+            return wanted(command, Chat(chat_id))
 
     async def _decided(self, command: ChatCommand, chat_id: str) -> tuple[list[EventData], Chat]:
         chat = self._chats.cached(chat_id)
@@ -204,6 +223,14 @@ class Commands:
         for data in happening:
             self._log.append(make(uuid7(now), chat_id, actor_id, now, data), done)
         return result
+
+
+async def promptly(answer: Awaitable[T], patience_s: float = PROMPT_S) -> T:
+    """What the views give. Raises Unavailable also where they stand still, long before their driver would."""
+    try:
+        return await asyncio.wait_for(answer, patience_s)
+    except TimeoutError as error:
+        raise Unavailable("the views do not answer") from error
 
 
 def _may_be_news(chat: Chat, actor_id: str, data: EventData) -> bool:

@@ -41,6 +41,9 @@ class ChatSource(Protocol):
     def cached(self, chat_id: str) -> Chat | None:
         """The chat if this process follows it right now. Never waits."""
 
+    def seats(self, chat_id: str, user_id: str) -> bool:
+        """Whether this process follows the chat right now and knows that the user is in it. Never waits."""
+
     async def load(self, chat_id: str) -> Chat:
         """The chat from the views; an empty one, whose `exists` is false, where there is none."""
 

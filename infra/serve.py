@@ -138,5 +138,8 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """First no new clients, and those who are here are sent elsewhere; then no connections."""
         self._app.services.health.draining = True
+        self._app.gateway.drain()
+        await asyncio.sleep(self._app.settings.drain_s)
         await super().shutdown(sockets)

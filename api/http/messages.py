@@ -36,9 +36,10 @@ from commands.errors import (
     NoSuchMessage,
     RateLimited,
     TooLarge,
+    Unavailable,
     error_for,
 )
-from commands.handlers import Accepted, Draft
+from commands.handlers import WAIT_S, Accepted, Draft, promptly
 from commands.receipts import MarkKind
 from events.ids import is_uuid7
 from events.log import Position
@@ -75,7 +76,7 @@ async def send(chat_id: str, body: NewMessage, caller: Caller, services: Svc, ch
     headers = services.limits.sends.enforce(caller.user_id)
     draft = Draft(chat_id, body.message_id, body.kind, body.text or "", body.file_id, body.reply_to_message)
     chats.commands.check(draft)
-    first = await chats.views.first_use(chat_id, body.message_id)
+    first = await _first_use(chats, draft)
     if first is not None:
         repeated = await _repeat(chats, caller.user_id, first)
         if repeated is not None:
@@ -91,15 +92,26 @@ async def send(chat_id: str, body: NewMessage, caller: Caller, services: Svc, ch
     pending = MessagePendingAnswer(body.message_id, str(position))
     if not await chats.commands.folded(chat_id, position):
         return answer(pending, 202, headers)
-    code = await chats.commands.refusal_at(chat_id, position)
+    try:
+        code = await chats.commands.refusal_at(chat_id, position)
+        use = await chats.views.first_use(chat_id, body.message_id)
+    except Unavailable:  # gone in this very moment; the log has it
+        return answer(pending, 202, headers)
     if code is not None:
         raise error_for(code)
-    use = await chats.views.first_use(chat_id, body.message_id)
     if use is None:  # its chat is parked: an operator decides what becomes of it
         return answer(pending, 202, headers)
     # Another record may have brought the id in the meantime: this one was its repeat.
     status = 201 if use.offset == position.offset else 200
     return answer(await _first_result(chats, caller.user_id, use), status, headers)
+
+
+async def _first_use(chats: ChatServices, draft: Draft) -> FirstUse | None:
+    """What the views know of the id. While they are away, nothing: the fold knows a repeat when it sees one."""
+    try:
+        return await promptly(chats.views.first_use(draft.chat_id, draft.message_id), WAIT_S)
+    except Unavailable:
+        return None
 
 
 async def _repeat(chats: ChatServices, user_id: str, first: FirstUse) -> MessagePositionAnswer | None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
 from datetime import datetime
 
 from api.presence import Acquaintance, PresenceTracker
 from api.ratelimit import RateLimit
 from api.ws.caretaker import Caretaker
-from api.ws.frames import Reconnect
 from api.ws.hub import Hub
-from api.ws.limits import BAD_TOKEN, DRAINED, REPLACED, Limits
+from api.ws.limits import BAD_TOKEN, REPLACED, Limits
 from api.ws.local import Link, User
 from api.ws.session import Session
 from api.ws.watching import Watchers
@@ -84,16 +82,10 @@ class Gateway:
         return session
 
     def drain(self, reason: str = "the server restarts") -> None:
-        """Send every client elsewhere; from now on none is accepted."""
+        """Send every client elsewhere; from now on none is accepted. What they were promised is answered first."""
         self.draining = True
         for session in list(self.sessions):
-            self.send_away(session, reason)
-
-    def send_away(self, session: Session, reason: str = "the server restarts") -> None:
-        """Tell one client to come back, at a random time, so that not all do at once."""
-        after_ms = int(random.uniform(0, self.limits.reconnect_spread_s) * 1000)
-        session.tell(Reconnect(after_ms, reason))
-        session.close(DRAINED, reason)
+            session.leave(reason)
 
     def session_ended(self, session_id: str, user_id: str) -> None:
         """A sign-in is over (logout, new password, erasure): so are its sockets. Those that are just connecting

@@ -19,6 +19,7 @@ from api.ws.local import LocalSession, Mutes, Shared, User, Views
 from api.ws.localchat import UNKNOWN, LocalChat
 from api.ws.subscriptions import Subscriptions
 from commands.chat import Chat
+from commands.errors import Unavailable
 from commands.sealing import Sealer
 from commands.timers import Timers
 from events.log import Position
@@ -56,12 +57,24 @@ class Hub:
         self.resync_needed = False
         self._progress = progress
         self._tasks: set[asyncio.Task[None]] = set()
+        self._warming: set[str] = set()
 
     # --- Commands ask for chats ---------------------------------------------------------------------------
 
     def cached(self, chat_id: str) -> Chat | None:
         local = self.chats.get(chat_id)
         return None if local is None else local.chat
+
+    def seats(self, chat_id: str, user_id: str) -> bool:
+        """Also begins to fetch the chat's state where it is not at hand: whoever writes wants to hear of marks."""
+        user = self.users.get(user_id)
+        audience = None if user is None else user.chats.get(chat_id)
+        if audience is None:
+            return False
+        if audience.known is None and chat_id not in self._warming:
+            self._warming.add(chat_id)
+            self._start(self._warm(chat_id))
+        return True
 
     async def load(self, chat_id: str) -> Chat:
         state = await self.shared.views.chat(chat_id)
@@ -71,6 +84,14 @@ class Hub:
         if local is not None and local.cursor != UNKNOWN:
             local.adopt(state)
         return state
+
+    async def _warm(self, chat_id: str) -> None:
+        try:
+            await self.load(chat_id)
+        except Unavailable as error:
+            log.info("the state of chat %s is fetched with the next message: %s", chat_id, error)
+        finally:
+            self._warming.discard(chat_id)
 
     async def message_seq(self, chat_id: str, message_id: str) -> int | None:
         use = await self.shared.views.first_use(chat_id, message_id)

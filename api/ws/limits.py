@@ -25,6 +25,8 @@ class Limits:
     """A connection's typing in a chat is passed on this often at most."""
     reconnect_spread_s: float = 10.0
     """Clients of a draining gateway are told to come back at a random time within this."""
+    leave_s: float = 5.0
+    """So long a draining gateway waits for the answers to what it took."""
 
 
 FLOODING = 4429

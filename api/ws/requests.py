@@ -30,6 +30,7 @@ from commands.decide import Join as JoinChat
 from commands.decide import Leave as LeaveChat
 from commands.errors import BadToken, Invalid, NoSuchChat, NoSuchFile, RateLimited, TidingsError
 from commands.handlers import Draft
+from commands.receipts import MarkKind
 from events.log import Position
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def on_send(session: Session, frame: Send) -> None:
         session.lane.send(draft, done)
     elif not gateway.commands.send_now(session.user_id, draft, done):
         _lane(session).send(draft, done)
+    session.unanswered += 1
 
 
 def on_join(session: Session, frame: Join) -> None:
@@ -60,13 +62,11 @@ def on_leave(session: Session, frame: Leave) -> None:
 
 
 def on_delivered(session: Session, frame: Delivered) -> None:
-    done = partial(_marked, session, frame.id)
-    session.gateway.receipts.note(session.user_id, frame.chat_id, "delivered", frame.up_to_seq, done)
+    _mark(session, frame, "delivered")
 
 
 def on_read(session: Session, frame: Read) -> None:
-    done = partial(_marked, session, frame.id)
-    session.gateway.receipts.note(session.user_id, frame.chat_id, "read", frame.up_to_seq, done)
+    _mark(session, frame, "read")
 
 
 def on_typing(session: Session, frame: Typing) -> None:
@@ -131,8 +131,15 @@ def _check_file(frame: Send) -> None:
     raise NoSuchFile("there is no such file")
 
 
+def _mark(session: Session, frame: Delivered | Read, kind: MarkKind) -> None:
+    done = partial(_marked, session, frame.id)
+    session.gateway.receipts.note(session.user_id, frame.chat_id, kind, frame.up_to_seq, done)
+    session.unanswered += 1
+
+
 def _submit(session: Session, reply_to: str, command: ChatCommand, chat_id: str) -> None:
     (session.lane or _lane(session)).submit(command, chat_id, partial(_done, session, reply_to))
+    session.unanswered += 1
 
 
 def _lane(session: Session) -> Lane:
@@ -149,6 +156,7 @@ def _sent(
         session.link.send(encode(Ack(reply_to, message_id, f"{position[0]}:{position[1]}")))
     elif error is not None:
         session.refuse(reply_to, error)
+    session.answered()
 
 
 def _done(session: Session, reply_to: str, position: Position | None, error: TidingsError | None) -> None:
@@ -156,6 +164,7 @@ def _done(session: Session, reply_to: str, position: Position | None, error: Tid
         session.tell(Ack(reply_to, position=str(position)))
     elif error is not None:
         session.refuse(reply_to, error)
+    session.answered()
 
 
 def _marked(session: Session, reply_to: str | None, position: Position | None, error: TidingsError | None) -> None:
@@ -163,3 +172,4 @@ def _marked(session: Session, reply_to: str | None, position: Position | None, e
         session.refuse(reply_to, error)
     elif position is not None and reply_to is not None:
         session.tell(Ack(reply_to, position=str(position)))
+    session.answered()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,9 @@ from api.errors import error_fields
 from api.presence import SessionStatus
 from api.ws.catching import CatchingUp, CatchUp
 from api.ws.connecting import connect
-from api.ws.frames import AnyClientFrame, Connect, Error, Malformed, Refused, ServerFrame, decode, encode
+from api.ws.frames import AnyClientFrame, Connect, Error, Malformed, Reconnect, Refused, ServerFrame, decode, encode
 from api.ws.lane import Lane
-from api.ws.limits import BAD_TOKEN, FLOODING, GOING_AWAY, MALFORMED, NO_CONNECT, OUR_ERROR, TOO_SLOW
+from api.ws.limits import BAD_TOKEN, DRAINED, FLOODING, GOING_AWAY, MALFORMED, NO_CONNECT, OUR_ERROR, TOO_SLOW
 from api.ws.local import Link, User
 from api.ws.replay import Replay
 from api.ws.requests import HANDLERS
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NEW, CONNECTING, OPEN, CLOSED = range(4)
+NEW, CONNECTING, OPEN, CLOSED, LEAVING = range(5)
+"""Leaving: it takes nothing more, and closes when everything that it took has its answer."""
 
 
 class Session:
@@ -49,6 +51,7 @@ class Session:
         "session_id",
         "status",
         "typed",
+        "unanswered",
         "user",
         "user_id",
         "watching",
@@ -68,6 +71,8 @@ class Session:
         self.watching: asyncio.Task[None] | None = None
         self.typed: tuple[str, float] | None = None
         """The chat that was typed in last, and when."""
+        self.unanswered = 0
+        """Commands that the client waits to hear of."""
         self._state = NEW
         self._expires_at = 0.0
         self._ping_at = 0.0
@@ -86,7 +91,7 @@ class Session:
     def received(self, raw: bytes) -> None:
         """A text message, whole."""
         state = self._state
-        if state == CLOSED:
+        if state >= CLOSED:
             return
         self._heard = True
         gateway = self.gateway
@@ -167,6 +172,22 @@ class Session:
             self.link.close(code, reason, drop=drop)
             self._end(clean=False)
 
+    def leave(self, reason: str) -> None:
+        """Send the client elsewhere, once it has every answer that it waits for or those take too long."""
+        if self._state >= CLOSED:
+            return
+        self._state = LEAVING
+        if self.unanswered > 0:
+            self.gateway.timers.call_later(self.gateway.limits.leave_s, self._depart, reason)
+        else:
+            self._depart(reason)
+
+    def answered(self) -> None:
+        """One of the unanswered commands has its answer."""
+        self.unanswered -= 1
+        if self._state == LEAVING and self.unanswered <= 0:
+            self._depart()
+
     def broke(self) -> None:
         """Something of ours failed that the client could not know of."""
         self.close(OUR_ERROR, "our error")
@@ -243,6 +264,13 @@ class Session:
             self.broke()
         else:
             self._replay()
+
+    def _depart(self, reason: str = "the server restarts") -> None:
+        if self._state == LEAVING:
+            limits = self.gateway.limits
+            # At a random time, so that not all come back at once.
+            self.tell(Reconnect(int(random.uniform(0, limits.reconnect_spread_s) * 1000), reason))
+            self.close(DRAINED, reason)
 
     def _admit(self, now: float) -> bool:
         """The flood limit, by GCRA: one number for each connection."""

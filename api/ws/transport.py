@@ -119,7 +119,7 @@ class Socket(WSListener):
 
     def send_away(self) -> None:
         """The process is about to end."""
-        self._gateway.send_away(self._session)
+        self._session.leave("the server restarts")
 
     # --- Inside ----------------------------------------------------------------------------------------------
 

@@ -75,6 +75,9 @@ class World:
     def cached(self, chat_id: str) -> Chat | None:
         return None
 
+    def seats(self, chat_id: str, user_id: str) -> bool:
+        return False
+
     async def load(self, chat_id: str) -> Chat:
         return deepcopy(self.view.get(chat_id, Chat(chat_id)))
 

@@ -216,25 +216,40 @@ async def test_a_send_is_acknowledged_once_the_log_has_it_and_comes_back_as_an_e
 
 
 async def test_sends_of_one_connection_keep_their_order_when_the_first_has_to_wait(world: World) -> None:
+    world.keys.gate.is_down = True
     client = await world.connect(ANA)
-    world.views.gate.is_open = False  # the chat has to be read before the first send can be decided
+    world.keys.gate.is_down, world.keys.gate.is_open = False, False  # the first send asks for the key
     client.send(ROOM, M1, "one")
     client.send(ROOM, M2, "two")
     await settle()
     assert not world.log.is_waiting
-    world.views.gate.open()
+    world.keys.gate.open()
     client.send(ROOM, M3, "three")
     await world.turn()
     assert client.texts(ROOM) == ["one", "two", "three"]
     assert {ack["message_id"]: ack["position"] for ack in client.link.of("ack")} == {M1: "0:1", M2: "0:2", M3: "0:3"}
 
 
-async def test_once_the_chat_is_at_hand_a_send_goes_to_the_log_at_once(world: World) -> None:
+async def test_a_send_of_somebody_who_is_here_needs_the_log_alone(world: World) -> None:
     client = await world.connect(ANA)
+    world.views.gate.is_down = True
     client.send(ROOM, M1)
-    await world.turn()
-    client.send(ROOM, M2)
     assert world.log.is_waiting
+    await settle()
+    world.views.gate.is_down = False
+    await world.turn()
+    assert [ack["message_id"] for ack in client.link.of("ack")] == [M1]
+
+
+async def test_while_the_views_are_away_the_fold_alone_judges_a_send(world: World) -> None:
+    client = await world.connect(CLEO)  # who is in no chat
+    world.views.gate.is_down = True
+    client.send(ROOM, M1)
+    await settle()
+    world.views.gate.is_down = False
+    await world.turn()
+    assert [ack["message_id"] for ack in client.link.of("ack")] == [M1]
+    assert [(f["message_id"], f["code"]) for f in client.link.of("rejected")] == [(M1, "no_such_chat")]
 
 
 async def test_a_join_keeps_its_place_among_sends(world: World) -> None:
@@ -504,6 +519,26 @@ async def test_draining_sends_everybody_elsewhere(world: World) -> None:
     [frame] = client.link.frames
     assert frame["type"] == "reconnect"
     assert 0 <= frame["after_ms"] <= 10_000
+    assert client.link.code == 1012
+
+
+async def test_draining_first_answers_what_was_taken_and_takes_no_more(world: World) -> None:
+    client = await world.connect(ANA)
+    client.send(ROOM, M1)
+    world.gateway.drain()
+    client.send(ROOM, M2)
+    assert client.link.code is None
+    await world.turn()
+    assert [ack["message_id"] for ack in client.link.of("ack")] == [M1]
+    assert types(client.link.frames)[-1] == "reconnect"
+    assert client.link.code == 1012
+
+
+async def test_draining_does_not_wait_for_ever(world: World) -> None:
+    client = await world.connect(ANA)
+    client.send(ROOM, M1)
+    world.gateway.drain()
+    world.timers.move(world.gateway.limits.leave_s)
     assert client.link.code == 1012
 
 

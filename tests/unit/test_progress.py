@@ -1,0 +1,62 @@
+"""Whoever waits for the views hears of them by the fold's reports, or by asking them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+import streams.progress
+from commands.errors import Unavailable
+from streams.progress import FoldProgress
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams.progress, "ASK_AFTER_S", 0.0)
+    monkeypatch.setattr(streams.progress, "ASK_EVERY_S", 0.0)
+
+
+async def test_a_report_wakes_those_who_wait_for_it() -> None:
+    progress = FoldProgress()
+    waiting = asyncio.create_task(progress.reach({0: 5, 1: 2}, 10))
+    await asyncio.sleep(0)
+    progress.advance(0, 5)
+    assert not waiting.done()
+    progress.advance(1, 3)
+    assert await waiting
+    assert not await progress.reach({0: 6}, 0)
+
+
+async def test_positions_are_asked_for_where_reports_do_not_come() -> None:
+    asked: list[dict[int, int]] = []
+
+    async def ask() -> Mapping[int, int]:
+        asked.append({0: len(asked)})
+        if len(asked) == 2:
+            raise Unavailable("away")
+        return asked[-1]
+
+    progress = FoldProgress(ask)
+    both = await asyncio.gather(progress.reach({0: 4}, 10), progress.reach({0: 3}, 10))
+    assert both == [True, True]
+    assert progress.position(0) >= 4
+
+
+async def test_nobody_is_asked_where_nobody_waits() -> None:
+    async def ask() -> Mapping[int, int]:
+        raise AssertionError("asked")
+
+    progress = FoldProgress(ask)
+    progress.advance(0, 4)
+    assert await progress.reach({0: 4}, 10)
+
+
+async def test_a_question_that_fails_otherwise_does_not_end_the_asking_of_later_ones() -> None:
+    async def ask() -> Mapping[int, int]:
+        raise Unavailable("away")
+
+    progress = FoldProgress(ask)
+    assert not await progress.reach({0: 1}, 0.01)
+    assert not await progress.reach({0: 1}, 0.01)
