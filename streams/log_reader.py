@@ -7,6 +7,7 @@ a place in the log (`streams/span.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from heapq import merge
 from typing import Protocol
 
 from events.log import Record
@@ -46,3 +47,15 @@ class LogReader(Protocol):
         """As `records`, without holding up the event loop for long: what folds ask for."""
 
     def close(self) -> None: ...
+
+
+def in_order_of_time(reader: LogReader, begins: Offsets, ends: Offsets, key: str | None = None) -> Iterator[Record]:
+    """The records of all partitions in `begins`, from there to `ends`, in the order in which they were appended, as
+    far as clocks tell. Raises as the reader does."""
+
+    def one(partition: int) -> Iterator[Record]:
+        for batch in reader.batches(partition, begins[partition], ends[partition], key):
+            yield from batch
+
+    runs = [one(partition) for partition in begins]
+    return runs[0] if len(runs) == 1 else merge(*runs, key=lambda record: record.timestamp_ms)

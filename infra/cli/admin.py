@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from commands.accounts import Mark
@@ -14,13 +14,15 @@ from infra.secrets import load_secrets
 from infra.settings import Settings
 from infra.sql.accounts import SqlAccounts
 from infra.sql.database import Database, sqlite_url
+from infra.sql.reveals import Reveal
+from infra.sql.reveals import reveals as all_reveals
 
 PAGE = 200
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[SqlAccounts]:
-    """The store of accounts, where there is one. Raises Fault, Corrupt, Unavailable."""
+async def opened_database(settings: Settings) -> AsyncIterator[tuple[Database, MasterKey]]:
+    """The database of accounts, where there is one. Raises Fault, Corrupt, Unavailable."""
     path = accounts_file(settings.data)
     if settings.accounts_url is None and not path.exists():
         raise Fault(
@@ -30,9 +32,22 @@ async def opened(settings: Settings) -> AsyncIterator[SqlAccounts]:
     master_key = MasterKey(secrets.master)
     database = await Database.open(settings.accounts_url or sqlite_url(path), master_key)
     try:
-        yield SqlAccounts(database, master_key)
+        yield database, master_key
     finally:
         await database.close()
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[SqlAccounts]:
+    """The store of accounts, where there is one. Raises Fault, Corrupt, Unavailable."""
+    async with opened_database(settings) as (database, master_key):
+        yield SqlAccounts(database, master_key)
+
+
+async def reveals(settings: Settings) -> Sequence[Reveal]:
+    """Who had bodies opened, oldest first. Raises Fault, Corrupt, Unavailable."""
+    async with opened_database(settings) as (database, _):
+        return await all_reveals(database)
 
 
 async def set_admin(settings: Settings, username: str, admin: bool) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from infra.cli.faults import Fault, told
+from infra.cli.event_commands import events
+from infra.cli.faults import told
+from infra.cli.options import Data, settings_of
 
 # Help without rich: it would double the time until the first line.
 app = typer.Typer(
@@ -18,19 +20,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-events = typer.Typer(help="Look into the event log.", no_args_is_help=True, rich_markup_mode=None)
 projections = typer.Typer(help="Look after the read models.", no_args_is_help=True, rich_markup_mode=None)
 admin = typer.Typer(help="Users and their roles.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(events, name="events")
 app.add_typer(projections, name="projections")
 app.add_typer(admin, name="admin")
 
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", metavar="DIR", help="Data directory.  [env: TIDINGS_DATA; default: data]", show_default=False
-    ),
-]
 Host = Annotated[
     str | None,
     typer.Option(
@@ -123,50 +118,6 @@ def doctor(host: Host = None, port: Port = None, data: Data = None, as_json: Jso
             raise typer.Exit(1)
 
 
-@events.command()
-def tail(
-    begin: Annotated[
-        str, typer.Option("--from", metavar="start|end|P:O", help="Where to begin; P:O is partition and offset.")
-    ] = "end",
-    follow: Annotated[
-        bool, typer.Option("--follow/--no-follow", help="Wait for more, or stop at the log's end.")
-    ] = True,
-    chat: Annotated[str | None, typer.Option(metavar="CHAT_ID", help="Only this chat.", show_default=False)] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option("--type", metavar="TYPE", help="Only this type, such as message.sent.", show_default=False),
-    ] = None,
-    user: Annotated[
-        str | None,
-        typer.Option(metavar="USER", help="Only what this user (id or username) did or underwent.", show_default=False),
-    ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Stop after so many lines; 0: never.")] = 0,
-    data: Data = None,
-) -> None:
-    """Print events as NDJSON, as they are in the log, while the server runs or not.
-
-    Message bodies stay sealed. A record that cannot be read is printed with an "error".
-    """
-    with told():
-        import sys
-
-        from infra.cli.tail import Filter, starts
-        from infra.cli.tail import tail as run
-        from infra.log_readers import open_log_reader
-
-        settings = _settings(data)
-        wanted = Filter(chat, _type(kind), None if user is None else _user_id(settings, user))
-        reader = open_log_reader(settings)
-        try:
-            try:
-                offsets = starts(begin, reader.ends())
-            except ValueError as error:
-                raise Fault(str(error), "give --from one of these", 2) from error
-            run(reader, offsets, wanted, sys.stdout, follow, limit)
-        finally:
-            reader.close()
-
-
 @projections.command("hash")
 def hash_views(
     rebuild: Annotated[
@@ -179,7 +130,7 @@ def hash_views(
     with told():
         from infra.cli.hashing import run
 
-        if not run(_settings(data).data, rebuild, as_json):
+        if not run(settings_of(data).data, rebuild, as_json):
             raise typer.Exit(1)
 
 
@@ -205,13 +156,26 @@ def users(data: Data = None) -> None:
 
         from infra.cli.admin import users as all_users
 
-        settings = _settings(data)
+        settings = settings_of(data)
 
         async def show() -> None:
             async for user in all_users(settings):
                 print(json.dumps(asdict(user), ensure_ascii=False))
 
         asyncio.run(show())
+
+
+@admin.command()
+def reveals(data: Data = None) -> None:
+    """List as NDJSON who had message bodies opened at the command line: at, who and what for."""
+    with told():
+        import asyncio
+        import json
+
+        from infra.cli.admin import reveals as all_reveals
+
+        for one in asyncio.run(all_reveals(settings_of(data))):
+            print(json.dumps({"at": one.at.isoformat(), "who": one.who, "what": one.what}, ensure_ascii=False))
 
 
 @app.command()
@@ -249,33 +213,10 @@ def version() -> None:
     print(installed("tidings"))
 
 
-def _settings(data: Path | None) -> Any:
-    from infra.settings import load_settings
-
-    return load_settings({"data": data})
-
-
-def _type(kind: str | None) -> str | None:
-    from events.types import NEWEST
-
-    if kind is not None and kind not in NEWEST:
-        raise Fault(f"there is no event type {kind}", f"it is one of {', '.join(NEWEST)}", 2)
-    return kind
-
-
-def _user_id(settings: Any, user: str) -> str:
-    import asyncio
-
-    from events.ids import is_uuid7
-    from infra.cli.admin import user_id_of
-
-    return user if is_uuid7(user) else asyncio.run(user_id_of(settings, user))
-
-
 def _set_admin(username: str, is_admin: bool, data: Path | None) -> None:
     with told():
         import asyncio
 
         from infra.cli.admin import set_admin
 
-        asyncio.run(set_admin(_settings(data), username, is_admin))
+        asyncio.run(set_admin(settings_of(data), username, is_admin))

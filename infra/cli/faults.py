@@ -42,6 +42,7 @@ def explain(error: Exception) -> Fault | None:
     from infra.sqlite.database import DataDirectoryInUse
     from projections.ports import LogMismatch
     from streams.log_reader import NoLog
+    from streams.places import BadPlace
 
     match error:
         case DataDirectoryInUse():
@@ -51,6 +52,8 @@ def explain(error: Exception) -> Fault | None:
                 str(error),
                 "if the log is the one you want, remove the views-*.db files: they are folded anew from it",
             )
+        case BadPlace():
+            return Fault(str(error), "", 2)
         case NoLog():
             return Fault(str(error), "name the data directory with --data DIR or TIDINGS_DATA, or start tidings serve")
         case Corrupt():

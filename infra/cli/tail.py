@@ -1,134 +1,125 @@
-"""`tidings events tail`: the log as NDJSON, one envelope a line, read beside the server.
-
-Bodies are sealed in the log and stay so here: a line tells their size. A record that no code of ours wrote has a
-line as well, with an `error`, whatever filters ask for, as long as it is of the chat.
-"""
+"""`tidings events tail` and `cat`: the log line by line, read beside whoever writes it."""
 
 from __future__ import annotations
 
 import os
 import select
 import sys
-from binascii import a2b_base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, TextIO
+from datetime import datetime
+from itertools import islice
+from typing import TextIO
 
-import msgspec
-
-from events.codec import Undecodable, decode
-from events.log import Position, Record
-from streams.log_reader import LogReader
+from events.ids import unix_ms
+from events.log import Record
+from events.partitioner import partition_of
+from infra.cli.lines import HEADER, Filter, Open, Shown, as_json, as_table, shown
+from streams.log_reader import LogReader, in_order_of_time
+from streams.places import instant_ms, offsets_of
 
 POLL_MS = 100
-READ_AT_ONCE = 500
-WRITE_AT_ONCE = 64 * 1024
-"""Characters gathered before they go to the pipe."""
+WRITE_AT_ONCE = 200
+FORMATS: dict[str, Callable[[Shown], str]] = {"json": as_json, "table": as_table}
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """What to show; None shows all. `user` did it, or it was done to them."""
+class Span:
+    """From which places on, and up to which, as people named them. `until` None: for ever, or the log's end."""
 
+    begin: str
+    until: str | None
     chat: str | None = None
-    type: str | None = None
-    user: str | None = None
 
-    def admits(self, envelope: dict[str, Any]) -> bool:
-        """Whether a well-formed event of the right chat is wanted."""
-        if self.type is not None and envelope["type"] != self.type:
+
+class Bounds:
+    """A span in one log, and how far it has been read."""
+
+    def __init__(self, reader: LogReader, span: Span, now: Callable[[], datetime]) -> None:
+        """Raises BadPlace, Unavailable."""
+        self._reader = reader
+        self._now = now
+        started = now()
+        ends = reader.ends()
+        self.offsets = offsets_of(span.begin, reader, ends, started)
+        self._until_ms: int | None = None
+        """A time that may lie ahead."""
+        self._last: dict[int, int] | None = None
+        if span.until is not None:
+            self._until_ms = instant_ms(span.until, started)
+            self._last = offsets_of(span.until, reader, ends, started)
+        home = None if span.chat is None else partition_of(span.chat, reader.partitions)
+        for partition in list(self.offsets):
+            if home not in (None, partition) or (self._last is not None and partition not in self._last):
+                del self.offsets[partition]
+        self.ends = self._cut(ends)
+        """Partition → up to where there is something to read, as of now or the last look."""
+
+    def look(self) -> None:
+        """See whether there is more by now. Raises Unavailable."""
+        if self._until_ms is not None:
+            is_past = unix_ms(self._now()) > self._until_ms
+            self._last = self._reader.offsets_at(self._until_ms)
+            self._until_ms = None if is_past else self._until_ms
+        self.ends = self._cut(self._reader.ends())
+
+    def _cut(self, ends: dict[int, int]) -> dict[int, int]:
+        last = self._last or ends
+        return {
+            partition: max(offset, min(ends[partition], last[partition])) for partition, offset in self.offsets.items()
+        }
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of the span can come any more."""
+        if self._last is None or self._until_ms is not None:
             return False
-        if self.user is None or envelope["actor_id"] == self.user:
-            return True
-        data = envelope["data"]
-        return self.user == data.get("user_id") or self.user in data.get("member_ids", ())
+        return all(offset >= self._last[partition] for partition, offset in self.offsets.items())
 
 
-def line(record: Record, wanted: Filter) -> str | None:
-    """One record as a line of JSON without its end, or None where it is not wanted."""
-    if wanted.chat is not None and record.key != wanted.chat:
-        return None
-    at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    shown: dict[str, Any] = {
-        "position": str(Position(record.partition, record.offset)),
-        "appended_at": at.replace("+00:00", "Z"),
-    }
-    try:
-        decode(record.value)
-    except Undecodable as error:
-        # Nobody knows which part of it somebody wrote, so none is shown.
-        shown |= {"key": record.key, "error": str(error), "value": f"({len(record.value)} bytes)"}
-    else:
-        envelope = msgspec.json.decode(record.value)
-        if not wanted.admits(envelope):
-            return None
-        shown |= envelope
-        if "body" in envelope["data"]:
-            envelope["data"]["body"] = f"(sealed, {len(a2b_base64(envelope['data']['body']))} bytes)"
-    return msgspec.json.encode(shown).decode()
+def tail(
+    reader: LogReader,
+    bounds: Bounds,
+    wanted: Filter,
+    out: TextIO,
+    *,
+    follow: bool,
+    limit: int = 0,
+    style: str = "json",
+    opened: Open | None = None,
+) -> None:
+    """Write lines until the span or the log ends; `limit` 0: any number. Ends quietly when nobody reads `out`.
 
-
-def starts(text: str, ends: dict[int, int]) -> dict[int, int]:
-    """Partition → offset to begin at, for `start`, `end` or a position, which stands for its partition alone.
-
-    Raises ValueError.
+    Without `follow` the log's end is where it was when `bounds` were made.
     """
-    if text == "start":
-        return dict.fromkeys(ends, 0)
-    if text == "end":
-        return dict(ends)
-    try:
-        partition, offset = Position.parse(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is neither start, end nor a position such as 0:42") from None
-    if partition not in ends:
-        raise ValueError(f"the log has no partition {partition}; it has {len(ends)}, from 0")
-    return {partition: offset}
-
-
-def stored(reader: LogReader, offsets: dict[int, int], ends: dict[int, int]) -> Iterator[Record]:
-    """Every record from `offsets` up to `ends`; moves `offsets` along."""
-    for partition in offsets:
-        end = ends[partition]
-        while offsets[partition] < end:
-            limit = min(READ_AT_ONCE, end - offsets[partition])
-            records = reader.records(partition, offsets[partition], limit)
-            if not records:
-                return
-            for record in records:
-                offsets[partition] = record.offset + 1
-                yield record
-
-
-def tail(reader: LogReader, offsets: dict[int, int], wanted: Filter, out: TextIO, follow: bool, limit: int) -> None:
-    """Write lines until the log ends, or for ever; `limit` 0: any number. Ends quietly when nobody reads `out`."""
     written = 0
     try:
-        ends = reader.ends()
+        if style == "table":
+            out.write(f"{HEADER}\n")
         while True:
-            waiting: list[str] = []
-            size = 0
-            for record in stored(reader, offsets, ends):
-                text = line(record, wanted)
-                if text is None:
-                    continue
-                waiting.append(text + "\n")
-                size += len(text)
-                written += 1
-                if written == limit:
-                    break
-                if size > WRITE_AT_ONCE:
-                    out.writelines(waiting)
-                    waiting, size = [], 0
-            out.writelines(waiting)
+            for batch in _batches(in_order_of_time(reader, bounds.offsets, bounds.ends, wanted.chat)):
+                found = shown(batch, wanted, opened)
+                if limit:
+                    found = found[: limit - written]
+                out.writelines(FORMATS[style](one) + "\n" for one in found)
+                written += len(found)
+                if limit and written >= limit:
+                    out.flush()
+                    return
             out.flush()
-            if not follow or (limit and written >= limit) or is_hung_up(out, POLL_MS):
+            bounds.offsets = bounds.ends
+            if not follow or bounds.is_over or is_hung_up(out, POLL_MS):
                 return
-            ends = reader.ends()
+            bounds.look()
     except BrokenPipeError:
         # The interpreter flushes stdout once more at exit, and must not fail then.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    each = iter(records)
+    while batch := list(islice(each, WRITE_AT_ONCE)):
+        yield batch
 
 
 def is_hung_up(out: TextIO, wait_ms: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, MetaData, String, false, true
+from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, MetaData, String, Text, false, true
 from sqlalchemy.dialects.postgresql import VARCHAR
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -125,6 +125,17 @@ class DeviceRow(Table):
     updated_at: Mapped[datetime] = mapped_column(Instant)
     locale: Mapped[str | None] = mapped_column(String(35))
     environment: Mapped[str] = mapped_column(String(10))
+
+
+class RevealRow(Table):
+    """Somebody had sealed bodies opened at the command line: `who` on which machine, by which command."""
+
+    __tablename__ = "reveals"
+
+    reveal_id: Mapped[str] = mapped_column(ID, primary_key=True)
+    at: Mapped[datetime] = mapped_column(Instant)
+    who: Mapped[str] = mapped_column(String(200))
+    what: Mapped[str] = mapped_column(Text)
 
 
 class InstallationRow(Table):

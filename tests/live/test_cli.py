@@ -230,7 +230,8 @@ def test_when_nobody_reads_any_more_the_tail_ends_though_nothing_happens(server:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--from", "yesterday"), "neither start, end nor a position"),
+        (("--from", "yesterday"), "no place in the log"),
+        (("--until", "9:0"), "no partition 9"),
         (("--type", "message.eaten"), "no event type message.eaten; it is one of chat.created"),
         (("--user", "nobody-of-that-name"), "no user nobody-of-that-name"),
     ],
