@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.cluster import cluster
 from infra.cli.event_commands import events
 from infra.cli.faults import told
 from infra.cli.options import Data, settings_of
@@ -25,6 +26,7 @@ admin = typer.Typer(help="Users and their roles.", no_args_is_help=True, rich_ma
 app.add_typer(events, name="events")
 app.add_typer(projections, name="projections")
 app.add_typer(admin, name="admin")
+app.add_typer(cluster, name="cluster")
 
 Host = Annotated[
     str | None,

@@ -94,13 +94,18 @@ class Cassandra(Service):
                 "cassandra-foreground": "yes",
                 "cassandra.superuser_setup_delay_ms": 0,
                 "cassandra.skip_wait_for_gossip_to_settle": 0,
-                "cassandra.ring_delay_ms": 0,
+                "cassandra.ring_delay_ms": self._ring_delay_ms,
             },
         )
 
     def is_ready(self) -> bool:
         """Whether it answers CQL clients."""
         return self.pid is not None and answers(self.host, self.ports["cql"], _OPTIONS_FRAME, _SUPPORTED_FRAME)
+
+    @property
+    def _ring_delay_ms(self) -> int:
+        """How long it asks others about the ring before it gives up; the seed then goes on alone, at once."""
+        return 0 if self is self.peers[0] else int(self.patience_s * 500)
 
     def _settings(self) -> dict[str, object]:
         folders = ("commitlog", "saved_caches", "hints", "cdc_raw")

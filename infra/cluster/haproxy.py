@@ -30,16 +30,21 @@ class Haproxy(Service):
         super().__init__(name, folder, {"http": port, "admin": admin_port})
         self._gateways = dict(gateways)
         self._max_per_gateway = max_per_gateway
+        self._file = self.folder / "haproxy.cfg"
 
     @property
     def url(self) -> str:
         return f"http://{self.host}:{self.ports['http']}"
 
     def prepare(self) -> None:
-        write_whole(self.folder / "haproxy.cfg", self.configuration())
+        write_whole(self._file, self.configuration())
+
+    def is_current(self) -> bool:
+        """Whether it was started with the configuration that it should have."""
+        return self._file.exists() and self._file.read_text() == self.configuration()
 
     def command(self) -> list[str]:
-        return [find_haproxy(), "-db", "-f", str(self.folder / "haproxy.cfg")]
+        return [find_haproxy(), "-db", "-f", str(self._file)]
 
     def is_ready(self) -> bool:
         return self.pid is not None and self._ask("show info").startswith("Name: HAProxy")
@@ -51,10 +56,7 @@ class Haproxy(Service):
             raise KeyError(answer.strip())
 
     def configuration(self) -> str:
-        servers = "".join(
-            f"    server {name} {address} check inter 500ms fall 2 rise 1 maxconn {self._max_per_gateway}\n"
-            for name, address in self._gateways.items()
-        )
+        servers = "".join(f"    server {name} {address}\n" for name, address in self._gateways.items())
         return f"""\
 global
     stats socket ipv4@{self.host}:{self.ports["admin"]} level admin
@@ -65,17 +67,23 @@ defaults
     timeout client 60s
     timeout server 60s
     timeout queue 5s
+    timeout check 2s
     # A socket is pinged every 25 s, so one that is silent this long is dead.
     timeout tunnel 90s
-    option redispatch
+    option redispatch 1
     retries 3
 
 frontend public
     bind {self.host}:{self.ports["http"]}
-    # The hint of who comes: on sockets the query, else the token; never trusted for more than the choice of gateway.
+    # Who comes: sockets say so in the query, calls in their token, and who says nothing is known by address. None of it
+    # is verified here, nor trusted for more than the choice of a gateway.
     http-request set-var(txn.user) url_param(u)
-    http-request set-var(txn.user) req.hdr(authorization) if !{{ var(txn.user) -m found }}
+    http-request set-var(txn.user) http_auth_bearer,jwt_payload_query('$.sub') if !{{ var(txn.user) -m found }}
     http-request set-var(txn.user) src if !{{ var(txn.user) -m found }}
+    # Gateways believe these two, so what a client says of them is not passed on.
+    http-request del-header X-Forwarded-For
+    http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
+    option forwardfor
     default_backend gateways
 
 backend gateways
@@ -83,6 +91,9 @@ backend gateways
     hash-type consistent sdbm avalanche
     hash-balance-factor {BALANCE_FACTOR}
     option httpchk GET /readyz
+    http-check expect status 200
+    # A gateway that says it is not ready is asked again at once, and left by newcomers if it means it.
+    default-server check inter 500ms fastinter 100ms fall 2 rise 1 maxconn {self._max_per_gateway}
 {servers}"""
 
     def _ask(self, command: str) -> str:

@@ -14,7 +14,7 @@ import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -121,6 +121,12 @@ class Service(ABC):
         if not self._wait_ended():
             self.kill()
             raise ServiceFailed(f"{self.name} did not end within {self.patience_s:.0f} s\n{self.told()}")
+
+    def end(self) -> None:
+        """Stop it, and see to it that it is gone even if it does not end by itself. Quiet if it does not run."""
+        with suppress(ServiceFailed):
+            self.stop()
+        self.kill()
 
     def kill(self) -> None:
         """kill -9, children included; returns when the kernel has cleaned up. Quiet if it does not run."""
