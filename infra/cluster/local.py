@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 
 from infra.cluster.plan import Plan, read_plan
@@ -10,12 +11,15 @@ from infra.cluster.services import Haproxy, Postgres, Redis, Service, cassandra_
 from infra.cluster.tidings import Gateway, Worker, is_served
 from infra.secrets import load_secrets
 
-JVM_OPTIONS = ("-XX:+UseSerialGC", "-XX:-UsePerfData")
-"""All share one machine: threads of a collector would only take turns with everything else."""
+JVM_OPTIONS = "-XX:+UseSerialGC -XX:-UsePerfData"
+"""TIDINGS_CLUSTER_JVM says otherwise. All share one machine: threads of a collector would only take turns with
+everything else."""
 KAFKA_HEAP_MB = 384
 CASSANDRA_HEAP_MB = 768
 SMALL_HEAPS_MB = (256, 512)
 """Kafka's and Cassandra's, where there are three of each."""
+DRAIN_S = 1.0
+"""HAProxy asks twice a second how gateways are, and once more at once before it believes a bad answer."""
 
 
 class NoCluster(Exception):
@@ -33,22 +37,22 @@ class LocalCluster:
         """`port`: HAProxy's; None for the one it had, else a free one."""
         self.folder = folder.resolve()
         self.plan = plan
-        small = SMALL_HEAPS_MB
+        small, jvm_options = SMALL_HEAPS_MB, os.environ.get("TIDINGS_CLUSTER_JVM", JVM_OPTIONS).split()
         self.kafka = kafka_cluster(
             self.folder,
             plan.kafka,
             heap_mb=small[0] if plan.kafka > 1 else KAFKA_HEAP_MB,
-            jvm_options=JVM_OPTIONS,
+            jvm_options=jvm_options,
         )
         self.cassandra = cassandra_cluster(
             self.folder,
             plan.cassandra,
             heap_mb=small[1] if plan.cassandra > 1 else CASSANDRA_HEAP_MB,
-            jvm_options=JVM_OPTIONS,
+            jvm_options=jvm_options,
         )
         self.redis = Redis(self.folder / "redis")
         self.postgres = Postgres(self.folder / "postgres")
-        settings = {**self.addresses(), **self.secrets()}
+        settings = {**self.addresses(), **self.secrets(), "TIDINGS_DRAIN_S": str(DRAIN_S)}
         self.gateways = [
             Gateway(self.folder / name, settings, name=name) for name in _numbered("gateway", plan.gateways)
         ]
@@ -103,7 +107,6 @@ class LocalCluster:
             "TIDINGS_REDIS": self.redis.url,
             "TIDINGS_ACCOUNTS_URL": self.postgres.url,
             "TIDINGS_FILES": str(files),
-            "TIDINGS_DATA": str(self.folder / "secrets"),
         }
         if self.plan.kafka == self.plan.cassandra:
             # Else each kind of node decides by its own number.

@@ -294,6 +294,14 @@ def test_run_serves_the_demo_with_the_flags_given(machine: Machine) -> None:
     assert served.stdout.splitlines()[0] == "tidings serve --demo --open --port 0 --data my data"
 
 
+def test_the_cluster_is_the_same_from_wherever_it_is_named(machine: Machine) -> None:
+    machine.program("tidings", TIDINGS.replace("in $(pwd)", "in $TIDINGS_CLUSTER"), machine.standins)
+    ours = machine.run("cluster", "logs", "-f", "a b")
+    assert ours.stdout == f"tidings cluster logs -f a b\nin {machine.project}/data/cluster\n"
+    assert ours.returncode == 3
+    assert machine.run("cluster", TIDINGS_CLUSTER="/else/where").stdout.endswith("in /else/where\n")
+
+
 @pytest.mark.parametrize(
     ("args", "called"),
     [
@@ -339,7 +347,7 @@ def test_a_benchmark_runs_by_its_name(machine: Machine) -> None:
 def test_help_needs_no_set_up_and_names_every_command(machine: Machine) -> None:
     text = machine.run("help")
     assert text.returncode == 0
-    for command in ("run", "test", "check", "tidings", "bench", "lock", "setup"):
+    for command in ("run", "test", "check", "tidings", "cluster", "bench", "lock", "setup"):
         assert f"./dev {command}" in text.stdout
     unknown = machine.run("tset")
     assert unknown.returncode == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 from pathlib import Path
 
 from infra.cli.cluster.faulty import found, mended
@@ -13,13 +13,13 @@ from infra.cluster.tidings import Gateway
 
 
 def logs(folder: Path, name: str, lines: int, follow: bool) -> None:
-    """Raises Fault."""
+    """Becomes `tail`, which knows about rotation, pipes and Ctrl-C. Raises Fault."""
     with mended():
         service = found(folder).service(name)
     if not service.log.exists():
         raise Fault(f"{name} has not been started yet", f"tidings cluster start {name}")
     following = ["--follow=name", "--retry"] if follow else []
-    subprocess.run(["tail", f"--lines={lines}", *following, str(service.log)], check=True)
+    os.execvp("tail", ["tail", f"--lines={lines}", *following, str(service.log)])
 
 
 def start(folder: Path, name: str) -> None:
