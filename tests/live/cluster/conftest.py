@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,10 +59,10 @@ class Local:
 
 
 @pytest.fixture(scope="session")
-def local(service_folder: Path) -> Iterator[Local]:
+def local(service_folder: Path) -> Local:
     """Two gateways and a worker, running. Leave them so: the end of the run kills them."""
     for need in ("kafka", "cassandra", "redis", "postgres", "haproxy"):
         require(need)
     cluster = Local(service_folder / "local cluster")
     assert cluster.done("up", "--gateways", "2", "--workers", "1").strip() == cluster.url
-    yield cluster
+    return cluster
