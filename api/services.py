@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from secrets import token_urlsafe
 
 from prometheus_client import CollectorRegistry
@@ -46,6 +46,15 @@ class Limits:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a dependency was when last asked."""
+
+    up: bool
+    since: datetime
+    """When it was first found so."""
+
+
 class Health:
     """What is up. Each check returns if its part answers and raises otherwise; `essential` ones gate readiness."""
 
@@ -54,11 +63,15 @@ class Health:
         checks: Mapping[str, Callable[[], Awaitable[None]]],
         essential: frozenset[str] = frozenset({"log"}),
         patience_s: float = 2.0,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._checks = checks
         self._essential = essential
         self._patience_s = patience_s
+        self._now = now
         self.draining = False
+        self.standings: dict[str, Standing] = {}
+        """Name → how it was when last asked; empty before the first time."""
 
     async def degraded(self) -> list[str]:
         """Names of the parts that do not answer, sorted."""
@@ -71,12 +84,19 @@ class Health:
         return not self.draining and self._essential.isdisjoint(degraded)
 
     async def _answers(self, name: str) -> bool:
+        problem = ""
         try:
             await asyncio.wait_for(self._checks[name](), self._patience_s)
         except (TidingsError, TimeoutError) as error:
-            log.warning("%s does not answer: %s", name, error)
-            return False
-        return True
+            problem = str(error) or type(error).__name__
+        before = self.standings.get(name)
+        if before is None or before.up is bool(problem):
+            self.standings[name] = Standing(not problem, self._now())
+            if problem:
+                log.warning("%s does not answer: %s", name, problem)
+            elif before is not None:
+                log.warning("%s answers again", name)
+        return not problem
 
 
 class DemoCodes:

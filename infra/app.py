@@ -32,7 +32,8 @@ from commands.sessions import EndedSessions, RefreshTokens, Sessions
 from events.ids import uuid7
 from events.log import Position
 from infra.master_key import MasterKey, derive
-from infra.metrics import ServerMetrics
+from infra.metrics.collectors import GatewayMetrics
+from infra.metrics.process import Heartbeat, ProcessMetrics, tell
 from infra.parts import Parts, Work
 from infra.passwords import Argon2Passwords
 from infra.patience import patiently
@@ -166,11 +167,14 @@ async def running(
             chats=chats,
             devices=Devices(SqlDevices(database), now),
         )
-        services.metrics.register(ServerMetrics(hub.shared.counters, parts.log_ends, progress))
+        beat = Heartbeat(services.health)
+        process = ProcessMetrics(services.health, beat, settings.node or "")
+        tell(services.metrics, [GatewayMetrics(gateway), process, *parts.collectors])
         await gateway.start()
         stack.push_async_callback(gateway.stop)
         work: dict[str, Work] = {
             **parts.work,
+            "heartbeat": beat.run,
             "sealing keys": sealer.run,
             "erasures": partial(_finish_erasures, accounts),
         }

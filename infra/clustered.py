@@ -11,6 +11,7 @@ from infra.cassandra.connection import Contact
 from infra.cassandra.generations import Generations
 from infra.cassandra.served import ServedViews
 from infra.kafka.log import KafkaLog
+from infra.metrics.collectors import HeardLag, HeardMetrics, LogMetrics
 from infra.parts import Parts
 from infra.patience import patiently
 from infra.redis import members, newest, presence
@@ -49,6 +50,7 @@ async def clustered(settings: Settings, now: Callable[[], datetime], stack: Asyn
     stack.push_async_callback(bus.stop)
     fanout = RedisFanout(bus, namespace=namespace, partitions=log.partitions)
     announcements = RedisAnnouncements(bus, namespace=namespace)
+    progress = FoldProgress(served.positions)
 
     async def listen() -> None:
         await announcements.start()
@@ -58,9 +60,13 @@ async def clustered(settings: Settings, now: Callable[[], datetime], stack: Asyn
         secrets=Secrets(wanted.master, wanted.jwt),
         accounts_url=wanted.accounts_url,
         log=log,
-        log_ends=lambda: log.last_ends,
+        collectors=(
+            LogMetrics(log.measures, lambda: log.last_ends, lambda: log.waiting, commits=False),
+            HeardLag(lambda: log.last_ends, progress),
+            HeardMetrics(fanout.measures),
+        ),
         views=CachedViews(served, NewestMessages(redis, namespace=namespace)),
-        progress=FoldProgress(served.positions),
+        progress=progress,
         fanout=fanout,
         presence=RedisPresence(redis, now, namespace=namespace),
         checks={"log": log.ping, "views": served.ping, "redis": redis.ping},

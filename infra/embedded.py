@@ -9,6 +9,7 @@ from datetime import datetime
 from infra.layout import accounts_file, log_file, views_file
 from infra.memory.fanout import MemoryFanout
 from infra.memory.presence import MemoryPresence
+from infra.metrics.collectors import EmbeddedLag, FoldMetrics, HeardMetrics, LogMetrics, SpokenMetrics
 from infra.parts import Parts
 from infra.secrets import load_secrets
 from infra.settings import Settings
@@ -30,16 +31,24 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
     views = SqliteViews(views_file(settings.data), log.incarnation, await log.end())
     stack.callback(views.close)
     fanout = MemoryFanout()
+    progress = FoldProgress()
+    runner = Runner(log, views, fanout)
     return Parts(
         secrets=secrets,
         accounts_url=settings.accounts_url or sqlite_url(accounts_file(settings.data)),
         log=log,
-        log_ends=log.ends,
+        collectors=(
+            LogMetrics(log.measures, log.ends, lambda: log.waiting, commits=True),
+            FoldMetrics(runner.measures),
+            EmbeddedLag(log, progress, runner.measures),
+            SpokenMetrics(fanout.measures),
+            HeardMetrics(fanout.measures),
+        ),
         views=views,
-        progress=FoldProgress(),
+        progress=progress,
         fanout=fanout,
         presence=MemoryPresence(now),
         checks={"log": log.ping, "views": views.ping},
-        work={"runner": Runner(log, views, fanout).run},
+        work={"runner": runner.run},
         catches_up=True,
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from prometheus_client.registry import Collector
 
 from api.presence import Presence
 from api.presence.acquaintance import Groups
@@ -33,8 +35,8 @@ class Parts:
     secrets: Secrets
     accounts_url: str
     log: EventLog
-    log_ends: Callable[[], dict[int, int]]
-    """The log's end as last heard, without asking: for metrics."""
+    collectors: Sequence[Collector]
+    """What these parts tell at /metrics."""
     views: ChatViews
     progress: FoldProgress
     fanout: Fanout

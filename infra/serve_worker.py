@@ -6,19 +6,17 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import uvicorn
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from api.http.status import status_app
+from infra.metrics.process import Heartbeat, ProcessMetrics, tell
 from infra.serve import listen, url_of
 from infra.settings import Settings
 from infra.worker import run, working
-from streams.faust_worker.worker import FaustWorker
 
 logger = logging.getLogger(__name__)
 
@@ -55,21 +53,25 @@ async def _serve(settings: Settings, listener: socket.socket, on_ready: Callable
 async def _work(
     settings: Settings, listener: socket.socket, on_ready: Callable[[str], object], ended: asyncio.Event
 ) -> None:
-    async with working(settings) as (health, worker):
+    async with working(settings) as parts:
+        worker, health = parts.worker, parts.health
         metrics = CollectorRegistry()
-        metrics.register(WorkerMetrics(worker))
+        beat = Heartbeat(health)
+        tell(metrics, [*parts.collectors, ProcessMetrics(health, beat, settings.node or "")])
         app = status_app(health, lambda: worker.is_healthy, metrics)
         server = _Beside(
             uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, server_header=False, loop="none")
         )
         answering = asyncio.create_task(server.serve([listener]), name="status")
+        beating = asyncio.create_task(beat.run(), name="heartbeat")
         try:
             on_ready(url_of(listener))
             await worker.run()
         finally:
             health.draining = True
             server.should_exit = True
-            await asyncio.wait([answering])
+            beating.cancel()
+            await asyncio.wait([answering, beating])
     logger.info("handed over")
 
 
@@ -79,25 +81,3 @@ class _Beside(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
-
-
-class WorkerMetrics(Collector):
-    def __init__(self, worker: FaustWorker) -> None:
-        self._worker = worker
-
-    def collect(self) -> Iterator[Metric]:
-        labels = ["partition"]
-        position = GaugeMetricFamily("tidings_fold_position", "Next offset to fold.", labels=labels)
-        lag = GaugeMetricFamily("tidings_projection_lag", "Records that the views do not have yet.", labels=labels)
-        still = GaugeMetricFamily("tidings_fold_still_seconds", "Behind without moving for so long.", labels=labels)
-        waits = GaugeMetricFamily("tidings_fold_waits", "1 where a store is waited for.", labels=labels)
-        for partition, standing in self._worker.watch.standings.items():
-            slot = self._worker.slots.get(partition)
-            if slot is None:
-                continue
-            name = [str(partition)]
-            position.add_metric(name, standing.next_offset)
-            lag.add_metric(name, standing.lag)
-            still.add_metric(name, standing.still_s)
-            waits.add_metric(name, slot.fold.waits_for is not None)
-        yield from (position, lag, still, waits)

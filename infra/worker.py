@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import uvloop
+from prometheus_client.registry import Collector
 
 from api.services import Health
 from events.log import DEAD_LETTERS_TOPIC
@@ -22,6 +24,7 @@ from infra.kafka.dead_letters import KafkaDeadLetters
 from infra.kafka.log import KafkaLog
 from infra.kafka.sender import Sender
 from infra.kafka.topics import Topic, Topics
+from infra.metrics.collectors import FoldMetrics, SpokenMetrics, WorkerLag
 from infra.patience import patiently
 from infra.redis import members, newest
 from infra.redis.address import parse
@@ -34,15 +37,26 @@ from infra.settings import Settings
 from infra.wanted import for_worker
 from projections.ports import FoldStore
 from streams.faust_worker.worker import FaustWorker, Membership
+from streams.measures import FoldMeasures
 from streams.partition import PartitionFold
 from streams.ports import Fanout
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Working:
+    """The running parts of a worker. The worker itself is to be run: see `FaustWorker.run`."""
+
+    worker: FaustWorker
+    health: Health
+    collectors: Sequence[Collector]
+    """What it tells at /metrics."""
+
+
 @asynccontextmanager
-async def working(settings: Settings) -> AsyncIterator[tuple[Health, FaustWorker]]:
-    """Work on the served generation until the block ends. The worker is to be run: see `FaustWorker.run`.
+async def working(settings: Settings) -> AsyncIterator[Working]:
+    """Be ready to work on the served generation until the block ends.
 
     Waits for Kafka and Cassandra. Raises BadSettings, TopicUnsuitable, Unavailable.
     """
@@ -59,8 +73,12 @@ async def working(settings: Settings) -> AsyncIterator[tuple[Health, FaustWorker
         membership = Membership(
             ",".join(settings.kafka), f"{settings.cassandra_keyspace}-fold-{generation}", wanted.member
         )
-        worker = await folding(membership, log, store, fanout, stack, replication=settings.replication)
-        yield Health({"log": log.ping, "views": store.ping, "redis": redis.ping}), worker
+        measures = FoldMeasures()
+        worker = await folding(
+            membership, log, store, fanout, stack, replication=settings.replication, measures=measures
+        )
+        health = Health({"log": log.ping, "views": store.ping, "redis": redis.ping})
+        yield Working(worker, health, (FoldMetrics(measures), WorkerLag(worker), SpokenMetrics(fanout.measures)))
 
 
 async def _tell_gateways(
@@ -92,6 +110,7 @@ async def folding(
     *,
     dead_letters: str = DEAD_LETTERS_TOPIC,
     replication: int | None = None,
+    measures: FoldMeasures | None = None,
 ) -> FaustWorker:
     """A worker, not yet running, that folds the log into the store. Raises TopicUnsuitable, Unavailable."""
     sender = Sender(membership.bootstrap)
@@ -101,7 +120,7 @@ async def folding(
     letters = KafkaDeadLetters(sender, known.partitions, topic=dead_letters, source=membership.topic)
 
     def make_fold(partition: int) -> PartitionFold:
-        return PartitionFold(partition, store, letters, fanout)
+        return PartitionFold(partition, store, letters, fanout, measures)
 
     return FaustWorker(membership, make_fold, log.end, fanout)
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import count
+from time import perf_counter
 from typing import TypeVar
 
 from commands.errors import Unavailable
@@ -14,6 +15,7 @@ from events.log import Record
 from projections.ports import Changes, FoldStore
 from streams.batch import BatchFold
 from streams.dead_letters import DeadLetters
+from streams.measures import FoldMeasures
 from streams.ports import Fanout
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,12 @@ class PartitionFold:
     """
 
     def __init__(
-        self, partition: int, store: FoldStore, dead_letters: DeadLetters, fanout: Fanout | None = None
+        self,
+        partition: int,
+        store: FoldStore,
+        dead_letters: DeadLetters,
+        fanout: Fanout | None = None,
+        measures: FoldMeasures | None = None,
     ) -> None:
         self.partition = partition
         self.next_offset = -1
@@ -54,6 +61,7 @@ class PartitionFold:
         self._store = store
         self._dead_letters = dead_letters
         self._fanout = fanout
+        self._measures = measures or FoldMeasures()
         self._fold = BatchFold(store)
 
     async def take_over(self) -> int:
@@ -74,8 +82,9 @@ class PartitionFold:
         if rest and rest[0].offset > self.next_offset:
             raise Gap(self.next_offset)
         while rest:
+            started = perf_counter()
             changes = await self._patiently(partial(self._folded, rest), check=self._check)
-            await self._write(changes)
+            await self._write(changes, rest, started)
             self.next_offset = changes.next_offset
             rest = [record for record in rest if record.offset >= self.next_offset]
 
@@ -86,15 +95,17 @@ class PartitionFold:
             self._fold.forget()
             raise
 
-    async def _write(self, changes: Changes) -> None:
+    async def _write(self, changes: Changes, records: Sequence[Record], started: float) -> None:
         """Dead letters, rows, heads, position, and only then a word to the gateways.
 
         The very same changes are written until they are in: to fold anew would skip what a try that broke off has
         written already, and gateways would not hear of it.
         """
+        folded = perf_counter()
         if changes.parked:
             await self._patiently(partial(self._dead_letters.put, changes.parked))
         await self._patiently(partial(self._store.apply, changes), check=self._check)
+        self._measures.note(records, changes, started, folded, perf_counter())
         await self._publish(changes)
 
     async def _check(self) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import perf_counter
 
 from commands.errors import Unavailable
 from commands.ports import EventLog
 from projections.ports import Changes, FoldStore
 from streams.batch import BatchFold
+from streams.measures import FoldMeasures
 from streams.ports import Fanout
 
 logger = logging.getLogger(__name__)
@@ -26,12 +28,19 @@ class Runner:
     """
 
     def __init__(
-        self, log: EventLog, store: FoldStore, fanout: Fanout | None = None, *, max_batch: int = MAX_BATCH
+        self,
+        log: EventLog,
+        store: FoldStore,
+        fanout: Fanout | None = None,
+        *,
+        max_batch: int = MAX_BATCH,
+        measures: FoldMeasures | None = None,
     ) -> None:
         self._log = log
         self._store = store
         self._fanout = fanout
         self._max_batch = max_batch
+        self.measures = measures or FoldMeasures()
 
     async def run(self) -> None:
         """Follow all partitions until cancelled. Raises LogMismatch if the views belong to another log."""
@@ -65,9 +74,11 @@ class Runner:
                     await self._log.wait(partition, offset)
                     offset = (await self._step(fold, partition, offset)).next_offset
                     failures = 0
+                    self.measures.waiting.discard(partition)
             except Unavailable:
                 pause = RETRY_S[min(failures, len(RETRY_S) - 1)]
                 failures += 1
+                self.measures.waiting.add(partition)
                 logger.warning("partition %d waits for its store (%d)", partition, failures, exc_info=True)
                 await asyncio.sleep(pause)
 
@@ -77,8 +88,11 @@ class Runner:
             raise Unavailable(f"the log has no record at {partition}:{offset}")
         # Embedded adapters may never wait: between batches it is everybody else's turn.
         await asyncio.sleep(0)
+        started = perf_counter()
         changes = await fold.fold(records)
+        folded = perf_counter()
         await self._store.apply(changes)
+        self.measures.note(records, changes, started, folded, perf_counter())
         if self._fanout is not None:
             await self._fanout.publish(changes)
         return changes

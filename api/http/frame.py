@@ -47,7 +47,10 @@ class Frame:
         self._app = app
         self._now = now
         self._requests = Counter(
-            "tidings_http_requests", "HTTP answers.", ("method", "route", "status"), registry=registry
+            "tidings_http_requests",
+            "HTTP answers by method, route and status.",
+            ("method", "route", "status"),
+            registry=registry,
         )
         self._seconds = Histogram(
             "tidings_http_request_seconds", "Time to the end of an HTTP answer.", ("route",), registry=registry

@@ -35,7 +35,7 @@ async def readyz(services: Svc) -> ReadyAnswer:
     degraded = await services.health.degraded()
     if not services.health.is_ready(degraded):
         raise Unavailable("draining" if services.health.draining else f"down: {', '.join(degraded)}")
-    return ReadyAnswer(degraded=degraded)
+    return ReadyAnswer.of(services.health)
 
 
 @router.get(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from api.render import rfc3339
+from api.services import Health
 from api.times import at_us, parse_us
 from commands.sessions import Session, SignedIn
 from commands.users import (
@@ -220,8 +221,24 @@ class HealthAnswer(Answer):
     status: Literal["ok"]
 
 
+class DependencyAnswer(Answer):
+    name: str
+    up: bool
+    since: str = Field(description="When it was first found so.")
+
+
 class ReadyAnswer(Answer):
     degraded: list[str] = Field(description="Parts that do not answer; the rest works.")
+    dependencies: list[DependencyAnswer] = Field(description="All parts that were asked.")
+
+    @classmethod
+    def of(cls, health: Health) -> ReadyAnswer:
+        """As of the last time that the parts were asked."""
+        told = [
+            DependencyAnswer(name=name, up=each.up, since=shown(each.since))
+            for name, each in sorted(health.standings.items())
+        ]
+        return cls(degraded=[each.name for each in told if not each.up], dependencies=told)
 
 
 def shown(moment: datetime) -> str:

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from api.http.models import ReadyAnswer
 from api.services import Health
 
 
@@ -22,7 +23,8 @@ def status_app(health: Health, is_well: Callable[[], bool], metrics: CollectorRe
     @app.get("/readyz")
     async def readyz() -> JSONResponse:
         degraded = await health.degraded()
-        return JSONResponse({"degraded": degraded}, 200 if health.is_ready(degraded) else 503)
+        told = ReadyAnswer.of(health).model_dump(mode="json")
+        return JSONResponse(told, 200 if health.is_ready(degraded) else 503)
 
     @app.get("/metrics")
     async def show() -> Response:

@@ -89,7 +89,9 @@ class Audience:
             for user in self.newcomers(data):
                 self._welcome(user, entry.seq, mutes.get(user.user_id))
         if self.here:
-            self._tell(event_frame(entry, data, self._shared.sealer, self._shared.counters), entry.seq)
+            counters = self._shared.counters
+            self._tell(event_frame(entry, data, self._shared.sealer, counters), entry.seq)
+            counters.deliveries.observe(self._shared.clock() - entry.at_us / 1_000_000)
             if not is_message and isinstance(data, MemberLeft | MemberRemoved):
                 self._see_off(data.user_id, entry.seq)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -96,6 +97,8 @@ class Shared:
     timers: Timers
     mutes: Mutes
     counters: Counters
+    clock: Callable[[], float] = time.time
+    """Seconds since 1970, for measuring alone."""
     users: dict[str, User] = field(default_factory=dict)
     reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_AT_ONCE))
     """Bounds how many chats read the views at once after an outage."""

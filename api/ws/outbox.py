@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from api.ws.counters import Counters
+
 MAX_FRAMES = 1_000
 MAX_BYTES = 8 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
@@ -25,10 +27,11 @@ class Sink(Protocol):
 class Flusher:
     """Writes all outboxes that got frames since the last tick. One for a whole gateway."""
 
-    __slots__ = ("_dirty", "call_soon")
+    __slots__ = ("_dirty", "call_soon", "counters")
 
-    def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(self, call_soon: Callable[[Callable[[], None]], object], counters: Counters | None = None) -> None:
         self.call_soon = call_soon
+        self.counters = counters or Counters()
         self._dirty: list[Outbox] = []
 
     def add(self, outbox: Outbox) -> None:
@@ -99,6 +102,9 @@ class Outbox:
             return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         if len(data) <= CHUNK_BYTES:
+            counters = self._flusher.counters
+            counters.frames_out += len(frames)
+            counters.bytes_out += len(data)
             frames.clear()
             sink.write(data)
         else:
@@ -113,6 +119,8 @@ class Outbox:
                 size += len(self._frames[done])
                 done += 1
             sink.write(b"".join(self._frames[start:done]))
+            self._flusher.counters.bytes_out += size
+        self._flusher.counters.frames_out += done
         del self._frames[:done]
         self._size = sum(map(len, self._frames)) if self._paused else 0
 

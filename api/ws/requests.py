@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from api.ws.frames import (
@@ -34,18 +35,27 @@ from commands.receipts import MarkKind
 from events.log import Position
 
 if TYPE_CHECKING:
+    from api.ws.gateway import Gateway
     from api.ws.session import Session
 
 
 def on_send(session: Session, frame: Send) -> None:
     gateway = session.gateway
+    try:
+        _send(session, gateway, frame)
+    except TidingsError as error:
+        gateway.counters.sends_refused[error.code] += 1
+        raise
+
+
+def _send(session: Session, gateway: Gateway, frame: Send) -> None:
     wait_ms = gateway.sends.take(session.user_id)
     if wait_ms is not None:
         raise RateLimited("too many sends", retry_after_ms=wait_ms)
     if frame.kind != "TEXT" or frame.file_id is not None:
         _check_file(frame)
     draft = Draft(frame.chat_id, frame.message_id, frame.kind, frame.text or "", frame.file_id, frame.reply_to_message)
-    done = partial(_sent, session, frame.id, frame.message_id)
+    done = partial(_sent, session, frame.id, frame.message_id, perf_counter())
     if session.lane is not None:
         session.lane.send(draft, done)
     elif not gateway.commands.send_now(session.user_id, draft, done):
@@ -150,11 +160,18 @@ def _lane(session: Session) -> Lane:
 
 
 def _sent(
-    session: Session, reply_to: str, message_id: str, position: Position | None, error: TidingsError | None
+    session: Session,
+    reply_to: str,
+    message_id: str,
+    started: float,
+    position: Position | None,
+    error: TidingsError | None,
 ) -> None:
     if position is not None:
+        session.gateway.counters.acks.observe(perf_counter() - started)
         session.link.send(encode(Ack(reply_to, message_id, f"{position[0]}:{position[1]}")))
     elif error is not None:
+        session.gateway.counters.sends_refused[error.code] += 1
         session.refuse(reply_to, error)
     session.answered()
 

@@ -161,8 +161,8 @@ class Session:
 
     def refuse(self, reply_to: str | None, error: TidingsError) -> None:
         """Answer a frame with an error."""
-        self.gateway.counters.errors += 1
         fields = error_fields(error, self.gateway.now())
+        self.gateway.counters.errors[fields["code"]] += 1
         self.tell(Error(**fields) if reply_to is None else Error(**fields, reply_to=reply_to))
 
     def close(self, code: int, reason: str, *, drop: bool = False) -> None:

@@ -229,7 +229,7 @@ _QUIET = _Log()
 
 def protocol_class(gateway: Gateway, allowed_origins: Collection[str] = ()) -> type[asyncio.BaseProtocol]:
     """What uvicorn makes a protocol of for each upgrade. `allowed_origins`: pages that may call besides ours."""
-    flusher = Flusher(asyncio.get_running_loop().call_soon)
+    flusher = Flusher(asyncio.get_running_loop().call_soon, gateway.counters)
 
     def listener(request: WSUpgradeRequest) -> Any:
         path, _, _ = request.path.partition(b"?")

@@ -19,6 +19,7 @@ from infra.kafka.client import ANSWER_S, answer, settings, translated
 from infra.kafka.reader import PartitionReader
 from infra.kafka.sender import BOUND_MS, Headers, Sender
 from infra.kafka.topics import Topic, Topics
+from streams.measures import LogMeasures
 
 _WAIT_S = 0.5
 """How long a thread may go on waiting after nobody waits for it any more."""
@@ -78,6 +79,15 @@ class KafkaLog:
         # The same as the driver's own choice, but by the count that was checked, whatever it hears of later.
         partition = confluent_kafka.murmur2(encoded, self.partitions)
         self._sender.send(self._topic, encoded, value, done, headers, partition=partition)
+
+    @property
+    def measures(self) -> LogMeasures:
+        return self._sender.measures
+
+    @property
+    def waiting(self) -> int:
+        """Appends on their way."""
+        return self._sender.waiting
 
     async def end(self) -> dict[int, int]:
         """Raises Unavailable."""

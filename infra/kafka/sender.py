@@ -16,6 +16,7 @@ from commands.errors import TidingsError, Unavailable
 from commands.ports import Appended
 from events.log import Position
 from infra.kafka.client import settings
+from streams.measures import LogMeasures
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Sender:
         )
         self._settings["error_cb"] = self._on_error
         self._bound_s = bound_ms / 1000
+        self.measures = LogMeasures()
         self._in_flight = 0
         self._closing: asyncio.Future[None] | None = None
         self._producer = Producer(self._settings)
@@ -65,15 +67,18 @@ class Sender:
     ) -> None:
         """Queue a record. `done` is called once, on the loop: with its position, or with Unavailable."""
         if self._closing is not None:
+            self.measures.failures += 1
             done(None, Unavailable("the log is closing"))
             return
         try:
             answered = partial(self._delivered, done)
             self._producer.produce(topic, value, key, partition, on_delivery=answered, headers=headers)  # type: ignore[arg-type]
         except BufferError:
+            self.measures.failures += 1
             done(None, Unavailable("too much is waiting for Kafka"))
             return
         except KafkaException as error:
+            self.measures.failures += 1
             self._on_error(error.args[0])
             done(None, Unavailable(f"Kafka answers: {error.args[0]}"))
             return
@@ -81,6 +86,11 @@ class Sender:
         if self._in_flight == 1:
             self._timer.cancel()
             self._timer = self._loop.call_later(POLL_S, self._poll)
+
+    @property
+    def waiting(self) -> int:
+        """Records on their way."""
+        return self._in_flight
 
     async def confirmed(
         self, topic: str, key: bytes, value: bytes, headers: Headers | None = None, *, partition: int
@@ -127,6 +137,7 @@ class Sender:
                 logger.info("Kafka is back")
             done(Position(message.partition(), message.offset()), None)  # type: ignore[arg-type]
         else:
+            self.measures.failures += 1
             done(None, Unavailable(f"Kafka did not confirm: {error.str()}"))
 
     def _on_error(self, error: KafkaError) -> None:

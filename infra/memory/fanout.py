@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from projections.ports import Changes, Entry, Moved
+from streams.measures import FanoutMeasures
 from streams.ports import FanoutReceiver
 
 
@@ -16,6 +17,7 @@ class MemoryFanout:
         self._chats: set[str] = set()
         self._users: set[str] = set()
         self._watched: frozenset[str] = frozenset()
+        self.measures = FanoutMeasures()
 
     def attach(self, receiver: FanoutReceiver) -> None:
         self._receiver = receiver
@@ -46,6 +48,10 @@ class MemoryFanout:
         for mark in changes.moved.values():
             if mark.chat_id in self._chats:
                 moved.setdefault(mark.chat_id, []).append(mark)
+        # Published is what somebody here is told, so both are one.
+        told = len(entries) + sum(chat_id not in entries for chat_id in moved)
+        self.measures.published += told
+        self.measures.received += told
         for chat_id, some in entries.items():
             receiver.on_chat(chat_id, some, moved.pop(chat_id, ()))
         for chat_id, marks in moved.items():

@@ -28,6 +28,7 @@ from infra.redis.wire import (
     read,
 )
 from projections.ports import Changes, Entry, Membership, Moved, Refused
+from streams.measures import FanoutMeasures
 from streams.ports import FanoutReceiver
 
 DIGEST_S = 1.0
@@ -68,11 +69,12 @@ class RedisFanout:
         self._numbers: dict[str, int] = {}
         self._spoken_for: set[tuple[str, int]] = set()
         self._heard_at: dict[int, float] = {}
+        self.measures = FanoutMeasures()
 
     async def start(self) -> None:
         """The bus should have been started before, and the receiver attached."""
         if self._receiver is not None:
-            self._bus.reconnected.append(self._receiver.on_resync)
+            self._bus.reconnected.append(partial(self._resync, self._receiver))
             await self._bus.subscribe({self._all: self._on_all})
             self._run(self._notice_silence(self._receiver))
         self._run(self._beat())
@@ -112,7 +114,10 @@ class RedisFanout:
         self._positions[changes.partition] = changes.next_offset
         self._note_heads(changes.entries)
         reached = encode(Reached(changes.partition, changes.next_offset))
-        self._bus.post([*self._personal(changes), *self._of_chats(changes), (self._all, reached)])
+        messages = [*self._personal(changes), *self._of_chats(changes)]
+        self.measures.published += len(messages)
+        if not self._bus.post([*messages, (self._all, reached)]):
+            self.measures.unsent += len(messages)
         await self._bus.room()
 
     def release(self, partition: int) -> None:
@@ -187,6 +192,7 @@ class RedisFanout:
         if receiver is None or message is None:
             return
         if type(message) is Batch:
+            self.measures.received += 1
             receiver.on_chat(chat_id, message.entries, message.moved)
         elif type(message) is Typing:
             receiver.on_typing(chat_id, message.user_id)
@@ -195,6 +201,7 @@ class RedisFanout:
         receiver, message = self._receiver, read(personal_messages, payload)
         if receiver is None or message is None:
             return
+        self.measures.received += 1
         if message.memberships:
             receiver.on_memberships(message.memberships)
         if message.refused:
@@ -228,7 +235,7 @@ class RedisFanout:
                 missed = True
             receiver.on_progress(partition, next_offset)
         if missed:
-            receiver.on_resync()
+            self._resync(receiver)
         if digest.heads:
             receiver.on_digest(digest.heads)
 
@@ -244,7 +251,11 @@ class RedisFanout:
                 times = 0
             elif times == 0 or now - compared_at >= COMPARE_S[min(times, len(COMPARE_S)) - 1]:
                 compared_at, times = now, times + 1
-                receiver.on_resync()
+                self._resync(receiver)
+
+    def _resync(self, receiver: FanoutReceiver) -> None:
+        self.measures.resyncs += 1
+        receiver.on_resync()
 
     def _run(self, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(work))

@@ -17,6 +17,7 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from time import perf_counter
 
 from commands.errors import Unavailable
 from commands.ports import Appended
@@ -27,6 +28,7 @@ from events.partitioner import partition_of
 from infra.sqlite.committer import CHECKPOINT_BYTES, Checkpoints, Committer
 from infra.sqlite.database import connect, connect_read_only, translated
 from infra.sqlite.log_reader import SHIFT, stored_end, stored_latest_ms, stored_meta, stored_records
+from streams.measures import LogMeasures
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS log_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -107,6 +109,9 @@ class SqliteLog:
         self._closing: asyncio.Future[None] | None = None
         self._waiters: dict[int, list[tuple[int, asyncio.Future[None]]]] = {}
         self.commits = 0
+        self.measures = LogMeasures()
+        self._began = 0.0
+        """When the commit under way began, by `perf_counter`."""
         self._open(partitions)
 
     def _open(self, partitions: int) -> None:
@@ -161,6 +166,7 @@ class SqliteLog:
             records.append(Record(partition, ends[partition], timestamp_ms, key, value))
             ends[partition] += 1
         self._committing = True
+        self._began = perf_counter()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(
@@ -177,6 +183,8 @@ class SqliteLog:
             self._failed(batch, error)
             return
         self.commits += 1
+        self.measures.commit_s.observe(perf_counter() - self._began)
+        self.measures.commit_records.observe(len(records))
         for record in records:
             self._tails[record.partition].add(record)
         self._durable = list(self._next)
@@ -198,6 +206,7 @@ class SqliteLog:
             batch = batch + list(self._queue)
             self._queue.clear()
         self._go_on()
+        self.measures.failures += len(batch)
         for _, _, _, done in batch:
             done(None, unknown)
         self._wake()
@@ -225,6 +234,16 @@ class SqliteLog:
                 elif not future.done():
                     future.set_result(None)
             self._waiters[partition] = still
+
+    @property
+    def waiting(self) -> int:
+        """Appends that are queued and not committed yet."""
+        return len(self._queue)
+
+    def glance(self, partition: int, offset: int) -> Record | None:
+        """The durable record there, at once. Raises Unavailable."""
+        hot = self._tails[partition].read(offset, 1)
+        return next(iter(self.read_stored(partition, offset, 1) if hot is None else hot), None)
 
     def ends(self) -> dict[int, int]:
         """As `end`, at once."""

@@ -40,6 +40,8 @@ class Slot:
         self._room = asyncio.Event()
         self._room.set()
         self._closing = False
+        self._folding_ms: int | None = None
+        """When the log took the oldest record of the batch that is being folded."""
         self._task = asyncio.create_task(self._run(), name=f"partition {fold.partition}")
 
     async def put(self, records: Sequence[Record], done: Done) -> None:
@@ -53,6 +55,13 @@ class Slot:
         self._came.set()
         if self._size >= MAX_WAITING:
             self._room.clear()
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """When the log took the oldest record that is here and that the views do not have; None where none is."""
+        if self._folding_ms is not None or not self._waiting:
+            return self._folding_ms
+        return self._waiting[0][0][0].timestamp_ms
 
     async def again(self) -> None:
         """Fetch anew from where the views stand, in case something was lost on the way. Harmless if not."""
@@ -104,6 +113,7 @@ class Slot:
             self._room.set()
         if self._closing or not records:
             return
+        self._folding_ms = records[0].timestamp_ms
         try:
             await self.fold.fold(records)
         except Gap as gap:
@@ -111,6 +121,8 @@ class Slot:
             self._drop()
             await self._seek(gap.next_offset)
             return
+        finally:
+            self._folding_ms = None
         for done in callbacks:
             done()
 

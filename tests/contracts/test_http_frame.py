@@ -14,6 +14,7 @@ import pytest_asyncio
 from api.http.models import Body, Time
 from api.http.routing import MAX_BODY, Route, make_router
 from commands.errors import Corrupt, Unavailable
+from tests.support.history import NOON
 from tests.support.http import Web, check_problem, web
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -472,15 +473,20 @@ async def test_readiness_tells_what_is_down_and_fails_without_the_log_or_while_d
         await asyncio.Event().wait()
 
     def health(**checks: Any) -> Health:
-        made = Health(checks, patience_s=0.01)
+        made = Health(checks, patience_s=0.01, now=lambda: NOON)
         monkeypatch.setattr(our.services, "health", made)
         return made
 
     health(log=up, accounts=up)
-    assert (await our.get("/readyz")).json() == {"degraded": []}
+    told = {"up": True, "since": "2026-03-01T12:00:00.000Z"}
+    assert (await our.get("/readyz")).json() == {
+        "degraded": [],
+        "dependencies": [{"name": "accounts", **told}, {"name": "log", **told}],
+    }
     health(log=up, accounts=down, views=stuck)
     answer = await our.get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"degraded": ["accounts", "views"]})
+    assert (answer.status_code, answer.json()["degraded"]) == (200, ["accounts", "views"])
+    assert [each["up"] for each in answer.json()["dependencies"]] == [False, True, False]
     health(log=down, accounts=up)
     check_problem(await our.get("/readyz"), 503, "unavailable")
     health(log=up).draining = True

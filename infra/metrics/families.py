@@ -1,0 +1,53 @@
+"""Prometheus' families of samples, by names of the catalogue. An unknown name is a KeyError."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from infra.metrics.catalogue import SPECS
+from streams.measures import Histogram
+
+ByLabel = Mapping[int, float] | Mapping[str, float]
+
+
+def gauge(name: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, SPECS[name].meaning, value)
+
+
+def counter(name: str, value: float) -> Metric:
+    return CounterMetricFamily(name, SPECS[name].meaning, value)
+
+
+def gauges(name: str, values: ByLabel) -> Metric:
+    """One gauge for each value of the only label."""
+    family = GaugeMetricFamily(name, SPECS[name].meaning, labels=SPECS[name].labels)
+    for label, value in sorted(values.items(), key=str):
+        family.add_metric([str(label)], value)
+    return family
+
+
+def counters(name: str, values: ByLabel) -> Metric:
+    """One counter for each value of the only label."""
+    family = CounterMetricFamily(name, SPECS[name].meaning, labels=SPECS[name].labels)
+    for label, value in sorted(values.items(), key=str):
+        family.add_metric([str(label)], value)
+    return family
+
+
+def histogram(name: str, told: Histogram) -> Metric:
+    family = HistogramMetricFamily(name, SPECS[name].meaning)
+    family.add_metric([], list(_cumulated(told)), told.total)
+    return family
+
+
+def _cumulated(told: Histogram) -> Iterator[tuple[str, float]]:
+    below = 0
+    for bound, count in zip([*map(_text, told.bounds), "+Inf"], told.counts, strict=True):
+        below += count
+        yield bound, below
+
+
+def _text(bound: float) -> str:
+    return str(float(bound))
