@@ -3,38 +3,66 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from events.log import Record
 from projections.ports import Changes
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_AT_ONCE = 1_000
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 class Histogram:
-    """How often a value fell between two bounds. A quarter of a microsecond a value."""
+    """How often a value fell between two bounds. Values are noted as they come and sorted in many at a time, which
+    costs a tenth of sorting in each."""
 
-    __slots__ = ("bounds", "counts", "total")
+    __slots__ = ("_counts", "_fresh", "_total", "bounds")
 
     def __init__(self, bounds: Sequence[float] = SECONDS) -> None:
         """`bounds`: upper ones, inclusive, ascending."""
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        """For each bound, values up to it and above the one before; the last: values above all bounds."""
-        self.total = 0.0
-        """The sum of all values."""
+        self._counts = [0] * (len(bounds) + 1)
+        self._total = 0.0
+        self._fresh: list[float] = []
 
     def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
+        fresh = self._fresh
+        fresh.append(value)
+        if len(fresh) == _AT_ONCE:
+            self._sort_in()
+
+    @property
+    def cumulated(self) -> list[int]:
+        """For each bound, how many values were up to it; the last: how many there were."""
+        self._sort_in()
+        return list(accumulate(self._counts))
+
+    @property
+    def total(self) -> float:
+        """The sum of all values."""
+        self._sort_in()
+        return self._total
 
     @property
     def count(self) -> int:
-        return sum(self.counts)
+        return self.cumulated[-1]
+
+    def _sort_in(self) -> None:
+        fresh = self._fresh
+        self._total += sum(fresh)
+        fresh.sort()
+        below = 0
+        for index, bound in enumerate(self.bounds):
+            upto = bisect_right(fresh, bound)
+            self._counts[index] += upto - below
+            below = upto
+        self._counts[-1] += len(fresh) - below
+        fresh.clear()
 
 
 class FoldMeasures:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
@@ -38,16 +38,6 @@ def counters(name: str, values: ByLabel) -> Metric:
 
 def histogram(name: str, told: Histogram) -> Metric:
     family = HistogramMetricFamily(name, SPECS[name].meaning)
-    family.add_metric([], list(_cumulated(told)), told.total)
+    bounds = [*(str(float(bound)) for bound in told.bounds), "+Inf"]
+    family.add_metric([], list(zip(bounds, map(float, told.cumulated), strict=True)), told.total)
     return family
-
-
-def _cumulated(told: Histogram) -> Iterator[tuple[str, float]]:
-    below = 0
-    for bound, count in zip([*map(_text, told.bounds), "+Inf"], told.counts, strict=True):
-        below += count
-        yield bound, below
-
-
-def _text(bound: float) -> str:
-    return str(float(bound))
