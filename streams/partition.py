@@ -15,8 +15,8 @@ from events.log import Record
 from projections.ports import Changes, FoldStore
 from streams.batch import BatchFold
 from streams.dead_letters import DeadLetters
+from streams.gate import Publisher
 from streams.measures import FoldMeasures
-from streams.ports import Fanout
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class PartitionFold:
         partition: int,
         store: FoldStore,
         dead_letters: DeadLetters,
-        fanout: Fanout | None = None,
+        fanout: Publisher | None = None,
         measures: FoldMeasures | None = None,
     ) -> None:
         self.partition = partition

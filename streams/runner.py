@@ -10,8 +10,8 @@ from commands.errors import Unavailable
 from commands.ports import EventLog
 from projections.ports import Changes, FoldStore
 from streams.batch import BatchFold
+from streams.gate import Publisher
 from streams.measures import FoldMeasures
-from streams.ports import Fanout
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Runner:
         self,
         log: EventLog,
         store: FoldStore,
-        fanout: Fanout | None = None,
+        fanout: Publisher | None = None,
         *,
         max_batch: int = MAX_BATCH,
         measures: FoldMeasures | None = None,
@@ -41,6 +41,11 @@ class Runner:
         self._fanout = fanout
         self._max_batch = max_batch
         self.measures = measures or FoldMeasures()
+        self._folds = {partition: BatchFold(store) for partition in range(log.partitions)}
+        self.turns = {partition: asyncio.Lock() for partition in range(log.partitions)}
+        """Whoever holds a partition's turn has it between two batches."""
+        self.positions: dict[int, int] = {}
+        """Partition → the offset up to which the views have everything, as far as this runner knows."""
 
     async def run(self) -> None:
         """Follow all partitions until cancelled. Raises LogMismatch if the views belong to another log."""
@@ -48,31 +53,28 @@ class Runner:
             for partition in range(self._log.partitions):
                 tasks.create_task(self._follow(partition))
 
-    async def catch_up(self) -> int:
-        """Fold everything up to the log's end as of now; gives the number of records folded. For rebuilds."""
-        ends = await self._log.end()
-        folded = 0
-        for partition, end in ends.items():
-            fold = BatchFold(self._store)
-            offset = (await self._store.positions()).get(partition, 0)
-            while offset < end:
-                changes = await self._step(fold, partition, offset)
-                folded += changes.next_offset - offset
-                offset = changes.next_offset
-        return folded
+    async def step_to(self, partition: int, offset: int) -> None:
+        """Fold up to exactly this offset, which the log has, in the partition's turn. Raises Unavailable."""
+        while self.positions[partition] < offset:
+            await self._step(partition, min(self._max_batch, offset - self.positions[partition]))
 
     async def _follow(self, partition: int) -> None:
-        fold = BatchFold(self._store)
         failures = 0
         while True:
             try:
-                fold.forget()
-                offset = (await self._store.positions()).get(partition, 0)
-                if self._fanout is not None:
-                    await self._fanout.publish(Changes(partition, offset))
+                async with self.turns[partition]:
+                    self._folds[partition].forget()
+                    offset = (await self._store.positions()).get(partition, 0)
+                    self.positions[partition] = offset
+                    if self._fanout is not None:
+                        await self._fanout.publish(Changes(partition, offset))
                 while True:
-                    await self._log.wait(partition, offset)
-                    offset = (await self._step(fold, partition, offset)).next_offset
+                    waited_at = self.positions[partition]
+                    await self._log.wait(partition, waited_at)
+                    async with self.turns[partition]:
+                        # Else `step_to` was here meanwhile.
+                        if self.positions[partition] == waited_at:
+                            await self._step(partition, self._max_batch)
                     failures = 0
                     self.measures.waiting.discard(partition)
             except Unavailable:
@@ -82,17 +84,18 @@ class Runner:
                 logger.warning("partition %d waits for its store (%d)", partition, failures, exc_info=True)
                 await asyncio.sleep(pause)
 
-    async def _step(self, fold: BatchFold, partition: int, offset: int) -> Changes:
-        records = await self._log.read(partition, offset, self._max_batch)
+    async def _step(self, partition: int, limit: int) -> None:
+        offset = self.positions[partition]
+        records = await self._log.read(partition, offset, limit)
         if not records:
             raise Unavailable(f"the log has no record at {partition}:{offset}")
         # Embedded adapters may never wait: between batches it is everybody else's turn.
         await asyncio.sleep(0)
         started = perf_counter()
-        changes = await fold.fold(records)
+        changes = await self._folds[partition].fold(records)
         folded = perf_counter()
         await self._store.apply(changes)
         self.measures.note(records, changes, started, folded, perf_counter())
+        self.positions[partition] = changes.next_offset
         if self._fanout is not None:
             await self._fanout.publish(changes)
-        return changes

@@ -9,7 +9,8 @@ from infra.cassandra.burst import Row
 from infra.cassandra.keyspace import Keyspace
 from infra.cassandra.statements import WHOLE
 from infra.cassandra.tables import HEAD, id_of
-from projections.ports import Summary
+from projections.inspection import Whole
+from projections.ports import MemberRow, Refused, Summary
 
 _LEFT = 2 + len(HEAD.split(", "))
 """The column after the head; the member follows."""
@@ -51,6 +52,22 @@ async def summaries(keyspace: Keyspace, user_id: str, chat_ids: Collection[str])
         chat.members = {}
         listed.append(Summary(chat, counts[chat_id], own_member, delivered, read))
     return listed
+
+
+async def whole(keyspace: Keyspace, chat_id: str) -> Whole | None:
+    """A chat with all who ever were members, as of one moment. Raises Unavailable."""
+    # The head says in every row how far it is, and the rows of one answer without pages are of one moment.
+    rows = (await keyspace.read_unpaged(keyspace.reads.chat_rows, (chat_id,)))[0]
+    if not rows:
+        return None
+    refused = await keyspace.read_one(keyspace.reads.refusals, chat_id)
+    chat = _chat([row[:-1] for row in rows])
+    members = [
+        MemberRow(chat_id, Member(*row[_LEFT + 1 : -1]), row[_LEFT] or None, row[-1])
+        for row in rows
+        if row[_LEFT + 1] is not None  # null where the chat has no member at all
+    ]
+    return Whole(chat, members, [Refused(chat_id, *row) for row in refused if row[1] <= chat.offset])
 
 
 def _by_chat(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from commands.chat import Chat, Member
 from events.ids import is_uuid7
-from infra.cassandra.chats import load_chats, summaries
+from infra.cassandra.chats import load_chats, summaries, whole
 from infra.cassandra.keyspace import Keyspace
 from infra.cassandra.logical import logical_rows
 from infra.cassandra.tables import PROJECTION, bucket_of, id_of, week_of
 from infra.cassandra.timeline import Heads, Timeline
+from projections.inspection import Whole
 from projections.logical import hash_of
-from projections.ports import Entry, FirstUse, Page, Refused, Summary
+from projections.ports import Entry, FirstUse, Page, Parked, Refused, Summary
+
+_CHATS = 500
+_IDS = 100
+"""Message ids that one statement asks for."""
 
 
 class CassandraChatViews:
@@ -85,6 +92,33 @@ class CassandraChatViews:
             rows = await self._keyspace.read_one(self._reads.at, chat_id, bucket_of(middle), middle)
             low, high = (middle, high) if rows[0][0] < at_us else (low, middle - 1)
         return low
+
+    async def chat_ids(self) -> AsyncIterator[list[str]]:
+        """In the ring's order."""
+        found = self._keyspace.read_now(f"SELECT DISTINCT chat_id FROM {self._keyspace.name}.chats")
+        # Fetching a page blocks.
+        while page := await asyncio.to_thread(lambda: list(islice(found, _CHATS))):
+            yield [id_of(row[0]) for row in page]
+
+    async def whole(self, chat_id: str) -> Whole | None:
+        return await whole(self._keyspace, chat_id)
+
+    async def uses_of(self, chat_id: str, message_ids: Collection[str]) -> dict[str, FirstUse]:
+        by_week: dict[int, list[UUID]] = {}
+        for message_id in message_ids:
+            if is_uuid7(message_id):
+                by_week.setdefault(week_of(message_id), []).append(UUID(message_id))
+        keys = [
+            (chat_id, week, ids[start : start + _IDS])
+            for week, ids in by_week.items()
+            for start in range(0, len(ids), _IDS)
+        ]
+        found = await self._keyspace.read(self._reads.uses, *keys)
+        return {str(row[0]): FirstUse(chat_id, str(row[0]), *row[1:]) for rows in found for row in rows}
+
+    async def parked_of(self, chat_id: str) -> list[Parked]:
+        rows = await self._keyspace.read_one(self._reads.parked_of, chat_id)
+        return [Parked(chat_id, *row) for row in rows]
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """All logical rows, as `projections/logical.py` says. Blocks; not one moment: nobody may fold meanwhile."""

@@ -56,6 +56,8 @@ class Reads:
     """
 
     chat: str
+    chat_rows: str
+    """As `chat`, with the member's offset at the end."""
     chats: str
     chats_in_short: str
     chat_and_member: str
@@ -70,8 +72,11 @@ class Reads:
     n: str
     at: str
     use: str
+    uses: str
     refused: str
+    refusals: str
     parked: str
+    parked_of: str
     positions: str
 
     @staticmethod
@@ -83,6 +88,10 @@ class Reads:
         messages = f"{span} AND type = 'message.sent'"
         return Reads(
             chat=f"{chat} WHERE chat_id = ?",
+            chat_rows=(
+                f"SELECT chat_id, member_count, {HEAD}, left_seq, {MEMBER}, offset FROM {keyspace}.chats "
+                "WHERE chat_id = ?"
+            ),
             chats=f"{chat} WHERE chat_id IN ?",
             chats_in_short=f"{chat} WHERE chat_id IN ? PER PARTITION LIMIT {WHOLE}",
             chat_and_member=f"{chat} WHERE chat_id = ? AND user_id = ?",
@@ -103,6 +112,14 @@ class Reads:
                 f"SELECT seq, code, actor_id, offset FROM {keyspace}.message_ids "
                 "WHERE chat_id = ? AND week = ? AND message_id = ?"
             ),
+            uses=(
+                f"SELECT message_id, seq, code, actor_id, offset FROM {keyspace}.message_ids "
+                "WHERE chat_id = ? AND week = ? AND message_id IN ?"
+            ),
+            refusals=(
+                f"SELECT partition, offset, actor_id, code, message_id FROM {keyspace}.refused WHERE chat_id = ?"
+            ),
+            parked_of=f"SELECT partition, offset, error, value FROM {keyspace}.parked WHERE chat_id = ?",
             refused=(
                 f"SELECT partition, offset, actor_id, code, message_id FROM {keyspace}.refused "
                 "WHERE chat_id = ? AND offset = ?"

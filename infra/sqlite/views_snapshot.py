@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.sqlite.database import connect_read_only, translated
-from infra.sqlite.views import count_rows, logical_rows
+from infra.sqlite.logical import count_rows, logical_rows
 
 
 class NoViews(Exception):

@@ -29,7 +29,7 @@ from infra.cassandra.keyspace import Keyspace
 from infra.cluster.services import Cassandra, Kafka
 from infra.kafka.log import KafkaLog
 from infra.sqlite.views import SqliteViews
-from streams.runner import Runner
+from streams.rebuild import catch_up
 from tests.support.history import ANA, BEN, CLEO, DAN, NOON, Clock
 from tests.support.services import fresh_topic
 from tests.support.worker import Setting, Worker
@@ -78,7 +78,7 @@ class Plant:
         """The hash of views folded anew from the whole log, in one go, by the embedded runner into SQLite."""
         views = SqliteViews(self.folder / name, self.log.incarnation, await self.log.end())
         try:
-            await Runner(self.log, views).catch_up()
+            await catch_up(self.log, views)
             return views.hash()
         finally:
             views.close()

@@ -1,0 +1,71 @@
+"""The data directory of an embedded server, beside the server or without it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.estate import Busy, NoViews, ToolStore
+from infra.layout import log_file, views_file
+from infra.sqlite.chat_views import SqliteChatViews
+from infra.sqlite.database import is_served
+from infra.sqlite.log_reader import SqliteLogReader
+from infra.sqlite.registry import FileRegistry
+from infra.sqlite.views import SqliteViews
+from streams.log_reader import LogReader
+
+_LOCK = "rebuild.lock"
+
+
+class EmbeddedEstate:
+    """Estate."""
+
+    def __init__(self, data: Path) -> None:
+        """Raises NoLog, Unavailable."""
+        self.log: LogReader = SqliteLogReader(log_file(data))
+        self.registry = FileRegistry(data)
+        self._data = data
+        self._read: dict[int, SqliteChatViews] = {}
+        self._folded: dict[int, SqliteViews] = {}
+
+    async def views(self, generation: int) -> SqliteChatViews:
+        if generation not in self._read:
+            path = views_file(self._data, generation)
+            if not path.exists():
+                raise NoViews(f"there is no {path.name} in {path.parent}")
+            self._read[generation] = SqliteChatViews(path)
+        return self._read[generation]
+
+    async def fold_into(self, generation: int) -> ToolStore:
+        if generation not in self._folded:
+            path = views_file(self._data, generation)
+            self._folded[generation] = SqliteViews(path, self.log.incarnation, self.log.ends())
+        return self._folded[generation]
+
+    async def release(self, generation: int) -> None:
+        if generation in self._folded:
+            self._folded.pop(generation).close()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        fd = os.open(self._data / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Busy("another rebuild is under way") from error
+            yield
+        finally:
+            os.close(fd)
+
+    @property
+    def is_served(self) -> bool:
+        return is_served(self._data)[0]
+
+    async def close(self) -> None:
+        for views in (*self._read.values(), *self._folded.values()):
+            views.close()
+        self.log.close()

@@ -1,0 +1,136 @@
+"""Folding the log into a generation that nobody serves yet, by this process or by several."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import resource
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from commands.errors import Unavailable
+from infra.cli.console import remarks
+from infra.estate import Estate, opened
+from infra.settings import Settings
+from projections.fold import Memory
+from streams.rebuild import fold_up_to
+
+BATCH = 2_000
+"""Records at once: nobody waits for a rebuild's next batch."""
+MEMORY = Memory()
+
+Report = Callable[[int, int], None]
+"""Hears of records folded so far and to fold in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    events: int
+    peak_mib: float
+    """Of the process with the most, while it folded."""
+
+
+async def fill(estate: Estate, settings: Settings, number: int, workers: int, report: Report, near: int) -> Filled:
+    """Fold until no more than `near` records are missing. Raises Unavailable, WorkerDied."""
+    store = await estate.fold_into(number)
+    ends = estate.log.ends()
+    positions = await store.positions()
+    base = sum(positions.values())
+    done = 0
+    peaks = [0.0]
+    try:
+        if workers > 1 and len(ends) == 1:
+            remarks().print("the log has one partition, which one worker folds")
+            workers = 1
+        if workers > 1:
+            shares = [
+                {partition: end for partition, end in ends.items() if partition % workers == worker}
+                for worker in range(min(workers, len(ends)))
+            ]
+            total = sum(ends.values())
+
+            def folded_by_some(folded: int) -> None:
+                nonlocal done
+                done += folded
+                report(base + done, total)
+
+            peaks += await asyncio.to_thread(_with_processes, settings, number, shares, folded_by_some)
+        while sum(missing := [end - (await store.positions()).get(p, 0) for p, end in estate.log.ends().items()]) > (
+            near if done else 0
+        ) and any(each > 0 for each in missing):
+            ends = estate.log.ends()
+            total = sum(ends.values())
+
+            def folded_here(folded: int) -> None:
+                nonlocal done
+                done += folded
+                report(base + done, total)
+
+            report(base + done, total)
+            await fold_up_to(estate.log, store, ends, folded_here, batch=BATCH, memory=MEMORY)
+    finally:
+        await estate.release(number)
+    return Filled(done, max(*peaks, peak_mib()))
+
+
+class WorkerDied(Exception):
+    """One of the processes that fold has ended before its time."""
+
+
+def _with_processes(
+    settings: Settings, number: int, shares: list[Mapping[int, int]], folded: Callable[[int], None]
+) -> list[float]:
+    """Fold each share in a process of its own; gives how much memory each took, in MiB. Blocks."""
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[Connection, Any] = {}
+    peaks: list[float] = []
+    try:
+        for share in shares:
+            mine, theirs = context.Pipe()
+            process = context.Process(target=_fold_share, args=(theirs, settings, number, share), daemon=True)
+            process.start()
+            theirs.close()
+            pipes[mine] = process
+        while pipes:
+            for pipe in wait(list(pipes)):
+                assert isinstance(pipe, Connection)
+                try:
+                    said = pipe.recv()
+                except EOFError as error:
+                    raise WorkerDied("a process that folds has died; the same command goes on") from error
+                match said:
+                    case int():
+                        folded(said)
+                    case float():
+                        peaks.append(said)
+                        pipes.pop(pipe).join()
+                    case str():
+                        raise Unavailable(said)
+        return peaks
+    finally:
+        for process in pipes.values():
+            process.kill()
+
+
+def _fold_share(pipe: Connection, settings: Settings, number: int, share: Mapping[int, int]) -> None:
+    async def main() -> None:
+        async with opened(settings) as estate:
+            store = await estate.fold_into(number)
+            await fold_up_to(estate.log, store, share, pipe.send, batch=BATCH, memory=MEMORY)
+
+    try:
+        asyncio.run(main())
+    except Unavailable as error:
+        pipe.send(str(error))
+    except KeyboardInterrupt:
+        sys.exit(1)
+    else:
+        pipe.send(peak_mib())
+
+
+def peak_mib() -> float:
+    """Memory of this process at its most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,0 +1,260 @@
+"""Comparing two generations of the views, chat by chat, while both are folded.
+
+A chat is compared as of one record: where the two stand at different ones, the one that is behind is folded on in
+memory. Only records that its fold has not come to yet are taken for that, so a record that it lost shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, fields, replace
+
+import msgspec
+
+from commands.chat import Chat
+from events.partitioner import partition_of
+from projections.inspection import InspectedViews, Whole
+from projections.ports import Changes, Entry, FirstUse, MemberRow, Refused
+from streams.batch import BatchFold
+from streams.log_reader import LogReader
+from streams.registry import Verdict
+
+
+class MessageId(msgspec.Struct, gc=False):
+    """Of an entry's data, the id alone."""
+
+    message_id: str
+
+
+_PAGE = 1_000
+_SHOWN = 200
+"""Characters of a value that differs."""
+_messages = msgspec.json.Decoder(MessageId)
+_HEAD = tuple(each.name for each in fields(Chat) if each.name != "members")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    chat_id: str
+    seq: int | None
+    """None where it is not about one numbered event."""
+    what: str
+    served: str | None
+    rebuilt: str | None
+    renumbers: bool = False
+    """Clients know this seq as another event."""
+
+
+@dataclass(slots=True)
+class Comparison:
+    chats: int = 0
+    entries: int = 0
+    """Numbered events that both have."""
+    differing: int = 0
+    """Chats."""
+    differences: list[Difference] = field(default_factory=list)
+    """The first ones."""
+    renumbered: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.renumbered:
+            return "renumbered"
+        return "different" if self.differing else "same"
+
+
+class Comparer:
+    """Compares `rebuilt` with `served`, both folded from `log`."""
+
+    def __init__(self, served: InspectedViews, rebuilt: InspectedViews, log: LogReader, *, keep: int = 20) -> None:
+        """`keep`: differences to tell."""
+        self._served = served
+        self._rebuilt = rebuilt
+        self._log = log
+        self._keep = keep
+        self.result = Comparison()
+
+    async def run(self, report: Callable[[int], None] = lambda chats: None) -> Comparison:
+        """`report` hears of chats compared. Raises Unavailable."""
+        async for chat_ids in self._served.chat_ids():
+            for chat_id in chat_ids:
+                await self._chat(chat_id)
+            report(len(chat_ids))
+        async for chat_ids in self._rebuilt.chat_ids():
+            for chat_id in chat_ids:
+                if await self._served.chat(chat_id) is None:
+                    await self._chat(chat_id)
+        await self._parked()
+        return self.result
+
+    async def _chat(self, chat_id: str) -> None:
+        served, rebuilt = await self._served.whole(chat_id), await self._rebuilt.whole(chat_id)
+        more_served: list[Entry] = []
+        more_rebuilt: list[Entry] = []
+        one, other = served or _nothing(chat_id), rebuilt or _nothing(chat_id)
+        if one.chat.offset < other.chat.offset:
+            one, more_served = await self._advanced(self._served, chat_id, other.chat.offset)
+        if other.chat.offset < one.chat.offset:
+            other, more_rebuilt = await self._advanced(self._rebuilt, chat_id, one.chat.offset)
+        found = [*_heads(one, other), *_members(one, other), *_refusals(one, other)]
+        found += await self._timelines(one, other, more_served, more_rebuilt)
+        self.result.chats += 1
+        self.result.differing += bool(found)
+        self._note(found)
+
+    def _note(self, found: Collection[Difference]) -> None:
+        self.result.renumbered |= any(each.renumbers for each in found)
+        self.result.differences += list(found)[: self._keep - len(self.result.differences)]
+
+    async def _advanced(self, views: InspectedViews, chat_id: str, offset: int) -> tuple[Whole, list[Entry]]:
+        """The chat folded on to the record `offset`, and the entries that came by it."""
+        partition = partition_of(chat_id, self._log.partitions)
+        # First: what the fold is past of must be in the views that are read after it.
+        position = (await views.positions()).get(partition, 0)
+        whole = await views.whole(chat_id) or _nothing(chat_id)
+        if whole.chat.offset >= offset:
+            return whole, []
+        store = _Beside(views, whole, (await views.parked_chats()).get(chat_id))
+        fold = BatchFold(store)
+        rows = {row.member.user_id: row for row in whole.rows}
+        entries: list[Entry] = []
+        refused = list(whole.refused)
+        start = max(position, whole.chat.offset + 1)
+        for records in self._log.batches(partition, start, offset + 1, chat_id):
+            rest = list(records)
+            while rest:
+                changes = await fold.fold(rest)
+                rest = [record for record in rest if record.offset >= changes.next_offset]
+                entries += changes.entries
+                refused += changes.refused
+                rows |= {user_id: row for (_, user_id), row in changes.members.items()}
+        return Whole(store.chat, [rows[user_id] for user_id in sorted(rows)], refused), entries
+
+    async def _timelines(
+        self, one: Whole, other: Whole, more_one: list[Entry], more_other: list[Entry]
+    ) -> list[Difference]:
+        chat_id, end = one.chat.chat_id, max(one.chat.seq, other.chat.seq)
+        found: list[Difference] = []
+        # What was folded on in memory has no row for its id yet.
+        stored = min((more[0].seq for more in (more_one, more_other) if more), default=end + 1)
+        seq = 0
+        while seq < end:
+            a = await _entries(self._served, chat_id, seq, one.chat.seq, more_one)
+            b = await _entries(self._rebuilt, chat_id, seq, other.chat.seq, more_other)
+            # Pages may end early, so that which is shorter ends both.
+            upto = min(a[-1].seq if a else end, b[-1].seq if b else end)
+            a, b = [e for e in a if e.seq <= upto], [e for e in b if e.seq <= upto]
+            if a != b:
+                found += _entry_differences(chat_id, a, b)
+            self.result.entries += min(len(a), len(b))
+            messages = {_messages.decode(e.raw).message_id: e for e in a if e.type == "message.sent" and e.seq < stored}
+            if messages:
+                found += await self._uses(chat_id, messages)
+            seq = upto
+        return found
+
+    async def _uses(self, chat_id: str, messages: dict[str, Entry]) -> list[Difference]:
+        """Whether the ids of these messages lead to them in both."""
+        served, rebuilt = await self._served.uses_of(chat_id, messages), await self._rebuilt.uses_of(chat_id, messages)
+        return [
+            Difference(chat_id, entry.seq, f"first use of {message_id}", _text(one), _text(other))
+            for message_id, entry in messages.items()
+            if (one := served.get(message_id)) != (other := rebuilt.get(message_id))
+        ]
+
+    async def _parked(self) -> None:
+        served_at, rebuilt_at = await self._served.positions(), await self._rebuilt.positions()
+        served, rebuilt = await self._served.parked_chats(), await self._rebuilt.parked_chats()
+        for chat_id in sorted(served.keys() | rebuilt.keys()):
+            partition = partition_of(chat_id, self._log.partitions)
+            one, other = served.get(chat_id), rebuilt.get(chat_id)
+            both_at = min(served_at.get(partition, 0), rebuilt_at.get(partition, 0))
+            if one != other and min(each for each in (one, other) if each is not None) < both_at:
+                self.result.differing += 1
+                self._note([Difference(chat_id, None, "parked from offset", _text(one), _text(other))])
+
+
+class _Beside:
+    """A FoldStore of one chat: what the views have of it, with what is folded on in memory alone."""
+
+    def __init__(self, views: InspectedViews, whole: Whole, parked: int | None) -> None:
+        self.chat = replace(whole.chat, members=dict(whole.chat.members))
+        self._views = views
+        self._parked = parked
+
+    async def positions(self) -> dict[int, int]:
+        return await self._views.positions()
+
+    async def load(self, chat_ids: Collection[str]) -> dict[str, Chat]:
+        # The fold changes it in place.
+        return {self.chat.chat_id: self.chat}
+
+    async def first_uses(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], FirstUse]:
+        return await self._views.first_uses(pairs)
+
+    async def ns(self, pairs: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
+        return await self._views.ns(pairs)
+
+    async def parked_chats(self) -> dict[str, int]:
+        return {} if self._parked is None else {self.chat.chat_id: self._parked}
+
+    async def apply(self, changes: Changes) -> None:
+        """Nothing is written."""
+
+
+def _nothing(chat_id: str) -> Whole:
+    return Whole(Chat(chat_id), [], [])
+
+
+def _heads(one: Whole, other: Whole) -> list[Difference]:
+    return [
+        Difference(one.chat.chat_id, None, f"head: {name}", _text(a), _text(b))
+        for name in _HEAD
+        if (a := getattr(one.chat, name)) != (b := getattr(other.chat, name))
+    ]
+
+
+def _members(one: Whole, other: Whole) -> list[Difference]:
+    a: dict[str, MemberRow] = {row.member.user_id: row for row in one.rows}
+    b: dict[str, MemberRow] = {row.member.user_id: row for row in other.rows}
+    return [
+        Difference(one.chat.chat_id, None, f"member {user_id}", _text(a.get(user_id)), _text(b.get(user_id)))
+        for user_id in sorted(a.keys() | b.keys())
+        if a.get(user_id) != b.get(user_id)
+    ]
+
+
+def _refusals(one: Whole, other: Whole) -> list[Difference]:
+    upto = min(one.chat.offset, other.chat.offset)
+    a: dict[int, Refused] = {each.offset: each for each in one.refused if each.offset <= upto}
+    b: dict[int, Refused] = {each.offset: each for each in other.refused if each.offset <= upto}
+    return [
+        Difference(one.chat.chat_id, None, f"refused at {offset}", _text(a.get(offset)), _text(b.get(offset)))
+        for offset in sorted(a.keys() | b.keys())
+        if a.get(offset) != b.get(offset)
+    ]
+
+
+def _entry_differences(chat_id: str, a: list[Entry], b: list[Entry]) -> list[Difference]:
+    one, other = {entry.seq: entry for entry in a}, {entry.seq: entry for entry in b}
+    found = []
+    for seq in sorted(one.keys() | other.keys()):
+        served, rebuilt = one.get(seq), other.get(seq)
+        if served != rebuilt:
+            another = served is not None and rebuilt is not None and served.offset != rebuilt.offset
+            what = "another event" if another else "event"
+            found.append(Difference(chat_id, seq, what, _text(served), _text(rebuilt), renumbers=another))
+    return found
+
+
+async def _entries(views: InspectedViews, chat_id: str, after: int, seq: int, more: list[Entry]) -> list[Entry]:
+    """The next entries up to the head at `seq`; those in `more` are not in the views yet."""
+    begin = more[0].seq if more else seq + 1
+    if after + 1 >= begin:
+        return [entry for entry in more if entry.seq > after]
+    page = await views.entries_after(chat_id, after, _PAGE)
+    return [entry for entry in page.entries if entry.seq < begin]
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else repr(value)[:_SHOWN]
