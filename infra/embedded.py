@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -16,9 +17,10 @@ from infra.settings import Settings
 from infra.sql.database import sqlite_url
 from infra.sqlite.database import DirectoryLock
 from infra.sqlite.log import SqliteLog
+from infra.sqlite.registry import FileRegistry
 from infra.sqlite.views import SqliteViews
+from streams.generations import Generations
 from streams.progress import FoldProgress
-from streams.runner import Runner
 
 
 async def embedded(settings: Settings, now: Callable[[], datetime], stack: AsyncExitStack) -> Parts:
@@ -28,19 +30,23 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
     secrets = load_secrets(settings.data, master=settings.master_secret, jwt=settings.token_secret)
     log = SqliteLog(log_file(settings.data), now)
     stack.push_async_callback(log.close)
-    views = SqliteViews(views_file(settings.data), log.incarnation, await log.end())
-    stack.callback(views.close)
     fanout = MemoryFanout()
     progress = FoldProgress()
-    runner = Runner(log, views, fanout)
+
+    def open_views(generation: int) -> SqliteViews:
+        return SqliteViews(views_file(settings.data, generation), log.incarnation, log.ends())
+
+    generations = await Generations.open(log, FileRegistry(settings.data), open_views, fanout, str(os.getpid()))
+    stack.callback(generations.close)
+    views = generations.views
     return Parts(
         secrets=secrets,
         accounts_url=settings.accounts_url or sqlite_url(accounts_file(settings.data)),
         log=log,
         collectors=(
             LogMetrics(log.measures, log.ends, lambda: log.waiting, commits=True),
-            FoldMetrics(runner.measures),
-            EmbeddedLag(log, progress, runner.measures),
+            FoldMetrics(generations.measures),
+            EmbeddedLag(log, progress, generations.measures),
             SpokenMetrics(fanout.measures),
             HeardMetrics(fanout.measures),
         ),
@@ -49,6 +55,6 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
         fanout=fanout,
         presence=MemoryPresence(now),
         checks={"log": log.ping, "views": views.ping},
-        work={"runner": runner.run},
+        work={"generations": generations.run},
         catches_up=True,
     )

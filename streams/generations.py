@@ -76,8 +76,12 @@ class Generations:
         """What is folded into the served generation, whichever that is."""
 
     @staticmethod
-    async def open(log: EventLog, registry: Registry, make: Callable[[int], Views], fanout: Publisher) -> Generations:
-        """`make` opens the views of a generation. Raises what it raises for the served one, and Unavailable."""
+    async def open(
+        log: EventLog, registry: Registry, make: Callable[[int], Views], fanout: Publisher, reader: str
+    ) -> Generations:
+        """`make` opens the views of a generation; `reader` names this process. Raises what `make` raises for the served
+        one, and Unavailable.
+        """
         return Generations(log, registry, make, fanout, await registry.read(), reader)
 
     @property

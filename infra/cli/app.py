@@ -10,7 +10,8 @@ import typer
 from infra.cli.cluster import cluster
 from infra.cli.event_commands import events
 from infra.cli.faults import told
-from infra.cli.options import Data, settings_of
+from infra.cli.options import Data, Json, settings_of
+from infra.cli.projection_commands import projections
 
 # Help without rich: it would double the time until the first line.
 app = typer.Typer(
@@ -21,7 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-projections = typer.Typer(help="Look after the read models.", no_args_is_help=True, rich_markup_mode=None)
 admin = typer.Typer(help="Users and their roles.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(events, name="events")
 app.add_typer(projections, name="projections")
@@ -44,7 +44,6 @@ Port = Annotated[
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 def main() -> None:
@@ -117,22 +116,6 @@ def doctor(host: Host = None, port: Port = None, data: Data = None, as_json: Jso
         from infra.cli.doctor import run
 
         if not run({"host": host, "port": port, "data": data}, as_json):
-            raise typer.Exit(1)
-
-
-@projections.command("hash")
-def hash_views(
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Fold the whole log again, beside the server, and compare.")
-    ] = False,
-    as_json: Json = False,
-    data: Data = None,
-) -> None:
-    """Print the SHA-256 over all rows of the served read models. Exit status 1 if a rebuild gives another."""
-    with told():
-        from infra.cli.hashing import run
-
-        if not run(settings_of(data).data, rebuild, as_json):
             raise typer.Exit(1)
 
 

@@ -331,6 +331,15 @@ async def standings(estate: Estate, now_s: float) -> list[GenerationStanding]:
     return found
 
 
+def show_positions(found: list[PartitionLag], as_json: bool) -> bool:
+    """Generation and position on a line each, or as NDJSON."""
+    for each in found:
+        position = f"{each.partition}:{each.position}"
+        told = {"generation": each.generation, "position": position}
+        print(json.dumps(told) if as_json else f"{each.generation} {position}")
+    return True
+
+
 async def show(rows: list[Any], as_json: bool) -> bool:
     """Rows of one dataclass as a table, or as NDJSON."""
     told = [asdict(row) for row in rows]

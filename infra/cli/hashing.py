@@ -17,6 +17,7 @@ from infra.cli.console import answers, progress
 from infra.cli.faults import Fault
 from infra.layout import log_file, views_file
 from infra.sqlite.log_reader import SqliteLogReader
+from infra.sqlite.registry import FileRegistry
 from infra.sqlite.views import SqliteViews, hash_of
 from infra.sqlite.views_snapshot import NoViews, ViewsSnapshot
 from streams.rebuild import fold_up_to
@@ -86,7 +87,7 @@ def report(hashed: Hashed, as_json: bool) -> None:
 
 def _snapshot(data: Path) -> ViewsSnapshot:
     try:
-        return ViewsSnapshot(views_file(data))
+        return ViewsSnapshot(views_file(data, FileRegistry(data).look().served))
     except NoViews as error:
         raise Fault(str(error), "tidings serve folds them from the log") from error
 

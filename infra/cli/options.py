@@ -15,6 +15,7 @@ Data = Annotated[
         "--data", metavar="DIR", help="Data directory.  [env: TIDINGS_DATA; default: data]", show_default=False
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 def settings_of(data: Path | None) -> Any:

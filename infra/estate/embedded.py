@@ -16,6 +16,7 @@ from infra.sqlite.log_reader import SqliteLogReader
 from infra.sqlite.registry import FileRegistry
 from infra.sqlite.views import SqliteViews
 from streams.log_reader import LogReader
+from streams.registry import Registry
 
 _LOCK = "rebuild.lock"
 
@@ -26,7 +27,7 @@ class EmbeddedEstate:
     def __init__(self, data: Path) -> None:
         """Raises NoLog, Unavailable."""
         self.log: LogReader = SqliteLogReader(log_file(data))
-        self.registry = FileRegistry(data)
+        self.registry: Registry = FileRegistry(data)
         self._data = data
         self._read: dict[int, SqliteChatViews] = {}
         self._folded: dict[int, SqliteViews] = {}

@@ -6,7 +6,7 @@ import asyncio
 import multiprocessing
 import resource
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -33,47 +33,48 @@ class Filled:
     """Of the process with the most, while it folded."""
 
 
+class _Meter:
+    """Counts what is folded, by this process and others."""
+
+    def __init__(self, report: Report, before: int) -> None:
+        self.folded = 0
+        self.total = 0
+        self._report = report
+        self._before = before
+
+    def aim(self, ends: Mapping[int, int]) -> None:
+        self.total = sum(ends.values())
+        self.add(0)
+
+    def add(self, folded: int) -> None:
+        self.folded += folded
+        self._report(self._before + self.folded, self.total)
+
+
 async def fill(estate: Estate, settings: Settings, number: int, workers: int, report: Report, near: int) -> Filled:
-    """Fold until no more than `near` records are missing. Raises Unavailable, WorkerDied."""
+    """Fold up to the log's end, until no more than `near` records came meanwhile. Raises Unavailable, WorkerDied."""
     store = await estate.fold_into(number)
-    ends = estate.log.ends()
-    positions = await store.positions()
-    base = sum(positions.values())
-    done = 0
     peaks = [0.0]
     try:
-        if workers > 1 and len(ends) == 1:
-            remarks().print("the log has one partition, which one worker folds")
-            workers = 1
-        if workers > 1:
-            shares = [
-                {partition: end for partition, end in ends.items() if partition % workers == worker}
-                for worker in range(min(workers, len(ends)))
-            ]
-            total = sum(ends.values())
-
-            def folded_by_some(folded: int) -> None:
-                nonlocal done
-                done += folded
-                report(base + done, total)
-
-            peaks += await asyncio.to_thread(_with_processes, settings, number, shares, folded_by_some)
-        while sum(missing := [end - (await store.positions()).get(p, 0) for p, end in estate.log.ends().items()]) > (
-            near if done else 0
-        ) and any(each > 0 for each in missing):
-            ends = estate.log.ends()
-            total = sum(ends.values())
-
-            def folded_here(folded: int) -> None:
-                nonlocal done
-                done += folded
-                report(base + done, total)
-
-            report(base + done, total)
-            await fold_up_to(estate.log, store, ends, folded_here, batch=BATCH, memory=MEMORY)
+        ends = estate.log.ends()
+        meter = _Meter(report, sum((await store.positions()).values()))
+        meter.aim(ends)
+        if workers > len(ends):
+            remarks().print(f"a partition is folded by one process, so no more than {len(ends)} of {workers} work")
+        shares = [
+            {partition: end for partition, end in ends.items() if partition % workers == worker}
+            for worker in range(min(workers, len(ends)))
+        ]
+        if len(shares) > 1:
+            peaks += await asyncio.to_thread(_with_processes, settings, number, shares, meter.add)
+        while True:
+            await fold_up_to(estate.log, store, ends, meter.add, batch=BATCH, memory=MEMORY)
+            before, ends = ends, estate.log.ends()
+            if sum(ends.values()) - sum(before.values()) <= near:
+                return Filled(meter.folded, max(*peaks, peak_mib()))
+            meter.aim(ends)
     finally:
         await estate.release(number)
-    return Filled(done, max(*peaks, peak_mib()))
 
 
 class WorkerDied(Exception):
@@ -81,7 +82,7 @@ class WorkerDied(Exception):
 
 
 def _with_processes(
-    settings: Settings, number: int, shares: list[Mapping[int, int]], folded: Callable[[int], None]
+    settings: Settings, number: int, shares: Sequence[Mapping[int, int]], folded: Callable[[int], None]
 ) -> list[float]:
     """Fold each share in a process of its own; gives how much memory each took, in MiB. Blocks."""
     context = multiprocessing.get_context("spawn")

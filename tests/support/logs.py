@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Protocol
 
 from commands.errors import TidingsError, Unavailable
@@ -64,3 +65,23 @@ class Answers:
 async def append(log: EventLog, *events: Event) -> list[Position]:
     """Append all at once and wait for every answer. Raises the first error."""
     return await Answers().append(log, *events)
+
+
+async def append_all(log: Log, events: Iterable[tuple[str, bytes]]) -> None:
+    """Append and wait until the log has them all."""
+    answered = asyncio.get_running_loop().create_future()
+    missing = 1
+
+    def done(position: object, error: BaseException | None) -> None:
+        nonlocal missing
+        missing -= 1
+        if error is not None and not answered.done():
+            answered.set_exception(error)
+        elif missing == 0 and not answered.done():
+            answered.set_result(None)
+
+    for key, value in events:
+        missing += 1
+        log.append_raw(key, value, done)
+    done(None, None)
+    await answered

@@ -22,6 +22,7 @@ from infra.settings import Settings
 from infra.sql.inspection import Inspection, look_at, read_only_url
 from infra.sqlite.database import is_served
 from infra.sqlite.log_reader import SqliteLogReader
+from infra.sqlite.registry import FileRegistry
 from infra.sqlite.views_snapshot import ViewsSnapshot
 
 GIB = 1024**3
@@ -160,7 +161,7 @@ def _clock(now: datetime, last: Record | None) -> Check:
 
 
 def _views(data: Path, reader: SqliteLogReader) -> Check:
-    path = views_file(data)
+    path = views_file(data, FileRegistry(data).look().served)
     rebuilt = f"stop the server and remove {path.name}: it is folded anew from the log"
     if not path.exists():
         return Check("views", "ok", "folded from the log at the next start")

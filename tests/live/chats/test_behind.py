@@ -17,6 +17,7 @@ from infra.app import App, running
 from infra.settings import Settings
 from infra.sqlite.views import SqliteViews
 from projections.ports import Changes
+from projections.served import ServedViews
 from tests.support.caller import PASSWORD, Json, new_id
 from tests.support.http import check_problem
 
@@ -33,9 +34,11 @@ class Product:
         self.ids: dict[str, str] = {}
         self._open = asyncio.Event()
         self._open.set()
-        assert isinstance(app.views, SqliteViews)
-        self._apply = app.views.apply
-        app.views.apply = self._held  # type: ignore[method-assign]
+        assert isinstance(app.views, ServedViews)
+        views = app.views.current
+        assert isinstance(views, SqliteViews)
+        self._apply = views.apply
+        views.apply = self._held  # type: ignore[method-assign]
 
     async def _held(self, changes: Changes) -> None:
         await self._open.wait()

@@ -146,23 +146,3 @@ class Talk:
     def _encoded(self, chat_id: str, actor: str, data: Data) -> tuple[str, bytes]:
         at = self._clock()
         return chat_id, encode(make(uuid7(at), chat_id, actor, at, data))
-
-
-async def append_all(log: KafkaLog, events: Iterator[tuple[str, bytes]]) -> None:
-    """Append and wait until the log has them all."""
-    answered = asyncio.get_running_loop().create_future()
-    missing = 1
-
-    def done(position: object, error: BaseException | None) -> None:
-        nonlocal missing
-        missing -= 1
-        if error is not None and not answered.done():
-            answered.set_exception(error)
-        elif missing == 0 and not answered.done():
-            answered.set_result(None)
-
-    for key, value in events:
-        missing += 1
-        log.append_raw(key, value, done)
-    done(None, None)
-    await answered

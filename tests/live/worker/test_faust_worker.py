@@ -18,7 +18,8 @@ from infra.cluster.services import Cassandra
 from infra.kafka.client import answer
 from infra.kafka.log import KafkaLog
 from projections.ports import Changes
-from tests.live.worker.conftest import PARTITIONS, Plant, Talk, append_all
+from tests.live.worker.conftest import PARTITIONS, Plant, Talk
+from tests.support.logs import append_all
 from tests.support.needs import require
 
 pytestmark = [pytest.mark.needs("kafka", "cassandra"), pytest.mark.timeout(300)]
