@@ -144,7 +144,7 @@ async def _run(node: Cassandra, load: Workload, batches: list[int]) -> list[Cost
         for number, batch in enumerate(batches, 1):
             keyspace = await generations.create(number, _COPIES)
             costs.append(await measure(node, connection, keyspace, load, batch))
-            await generations.drop(number)
+            await generations.remove(number)
         return costs
     finally:
         connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -51,6 +52,8 @@ async def fold_up_to(
                 raise Unavailable(f"the log has no record at {partition}:{offset}")
             changes = await fold.fold(records)
             await store.apply(changes)
+            # Embedded adapters may never wait, and whoever wants to interrupt has to have a turn.
+            await asyncio.sleep(0)
             total += changes.next_offset - offset
             report(changes.next_offset - offset)
             offset = changes.next_offset

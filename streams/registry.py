@@ -15,7 +15,7 @@ FIRST = 1
 POLL_S = 0.5
 """How often those who serve look into the registry."""
 
-State = Literal["building", "followed"]
+State = Literal["building", "followed", "dropping"]
 Verdict = Literal["", "same", "different", "renumbered"]
 
 

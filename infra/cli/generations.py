@@ -69,7 +69,7 @@ class Rebuilt:
 
 async def rebuild(estate: Estate, settings: Settings, workers: int, as_json: bool) -> bool:
     """Fill the next generation, or go on with one that was interrupted, and give it to whoever serves."""
-    with estate.alone():
+    async with estate.alone():
         registered = await estate.registry.read()
         building = registered.building
         if building is None:
@@ -115,7 +115,7 @@ async def _fill(estate: Estate, settings: Settings, number: int, workers: int) -
 
 async def _taken_over(estate: Estate, number: int, ends: dict[int, int]) -> None:
     """Wait until whoever serves has folded on to the log's end as of the handing over."""
-    if not estate.is_served:
+    if not await estate.is_served():
         remarks().print("nobody serves right now: who starts next goes on folding this generation")
         return
     views = await estate.views(number)
@@ -236,7 +236,7 @@ async def drop(estate: Estate, number: int) -> bool:
     """Remove a generation that nobody reads."""
     candidate(await estate.registry.read(), number)
     try:
-        with estate.alone():
+        async with estate.alone():
             await estate.registry.remove(number)
     except ServedGeneration as error:
         raise Fault(str(error), "switch to another first") from error

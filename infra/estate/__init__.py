@@ -6,7 +6,7 @@ Tools run in processes of their own, beside those that serve.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
 from infra.settings import Settings
@@ -39,11 +39,10 @@ class Estate(Protocol):
     async def release(self, generation: int) -> None:
         """Close what `fold_into` gave, so that others may fold it."""
 
-    def alone(self) -> AbstractContextManager[None]:
+    def alone(self) -> AbstractAsyncContextManager[None]:
         """While it is held no second rebuild begins. Raises Busy."""
 
-    @property
-    def is_served(self) -> bool:
+    async def is_served(self) -> bool:
         """Whether somebody runs who folds generations that are followed."""
 
     async def close(self) -> None: ...

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from infra.estate import Busy, NoViews, ToolStore
@@ -50,8 +50,8 @@ class EmbeddedEstate:
         if generation in self._folded:
             self._folded.pop(generation).close()
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
         fd = os.open(self._data / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
@@ -62,8 +62,7 @@ class EmbeddedEstate:
         finally:
             os.close(fd)
 
-    @property
-    def is_served(self) -> bool:
+    async def is_served(self) -> bool:
         return is_served(self._data)[0]
 
     async def close(self) -> None:

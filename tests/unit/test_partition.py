@@ -58,7 +58,7 @@ class Told:
 
 
 def fold_over(store: Adversary, letters: Letters | None = None, told: Told | None = None) -> PartitionFold:
-    return PartitionFold(0, store, letters or Letters(), told)  # type: ignore[arg-type]
+    return PartitionFold(0, store, letters or Letters(), told)
 
 
 async def test_it_goes_on_from_where_the_views_stand(history: History) -> None:

@@ -10,9 +10,10 @@ import pytest
 from commands.errors import Unavailable
 from events.types import ChatCreated
 from infra.cassandra.connection import Connection
-from infra.cassandra.generations import Generations, ServedGeneration
+from infra.cassandra.generations import Generations
 from infra.cassandra.keyspace import Keyspace
 from streams.batch import BatchFold
+from streams.registry import ServedGeneration
 from tests.support.cassandra_views import CENTRE, fold_store, in_thread
 from tests.support.history import ANA, ROOM, History
 
@@ -56,12 +57,12 @@ async def test_a_generation_is_folded_beside_the_served_one_then_served_and_the_
     assert rebuilt.hash() == served.hash()
 
     with pytest.raises(ServedGeneration):
-        await generations.drop(1)
+        await generations.remove(1)
     with pytest.raises(KeyError):
         await generations.serve(3)
     await generations.serve(2)
     assert await generations.served() == 2
-    await generations.drop(1)
+    await generations.remove(1)
     assert await generations.all() == {2: second}
     with pytest.raises(Unavailable):
         await served.ping()

@@ -127,7 +127,7 @@ class Heard:
 async def folding(store: CassandraFoldStore, records: Sequence[Record]) -> AsyncIterator[Heard]:
     """The product's own runner follows the log while the block runs."""
     heard = Heard()
-    runner = asyncio.ensure_future(Runner(ListLog(records), store, heard, max_batch=40).run())  # type: ignore[arg-type]
+    runner = asyncio.ensure_future(Runner(ListLog(records), store, heard, max_batch=40).run())
     try:
         yield heard
         assert not runner.done(), "the runner ended"
