@@ -1,4 +1,4 @@
-"""`tidings projections …`: the read models and their generations. Nothing but Typer is imported until a command runs."""
+"""`tidings projections …`: generations of the read models. Nothing but Typer is imported until a command runs."""
 
 from __future__ import annotations
 
