@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from infra.cli.at_command import at
 from infra.cli.cluster import cluster
 from infra.cli.event_commands import events
 from infra.cli.faults import told
@@ -27,6 +28,8 @@ app.add_typer(events, name="events")
 app.add_typer(projections, name="projections")
 app.add_typer(admin, name="admin")
 app.add_typer(cluster, name="cluster")
+# `-1h` is a time, not an option.
+app.command(context_settings={"ignore_unknown_options": True})(at)
 
 Host = Annotated[
     str | None,

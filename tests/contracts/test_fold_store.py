@@ -1,4 +1,4 @@
-"""The contract of the views' writing side, on SQLite, on the adversary and on Cassandra."""
+"""The contract of the views' writing side, on SQLite, in memory, on the adversary and on Cassandra."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from events.types import (
     MessageRead,
     MessageSent,
 )
+from infra.memory.views import MemoryViews
 from infra.sqlite.views import SqliteViews
 from projections.fold import fold_record
 from projections.ports import Changes, FirstUse, LogMismatch
@@ -31,10 +32,15 @@ from tests.support.history import ANA, BEN, CLEO, DIRECT, NOON, ROOM, History
 M1, M2, M3 = (uuid7(NOON + timedelta(seconds=step)) for step in range(3))
 
 
-@pytest.fixture(params=["sqlite", "adversary", pytest.param("cassandra", marks=pytest.mark.needs("cassandra"))])
+@pytest.fixture(
+    params=["sqlite", "memory", "adversary", pytest.param("cassandra", marks=pytest.mark.needs("cassandra"))]
+)
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Any]:
     if request.param == "adversary":
         yield Adversary()
+        return
+    if request.param == "memory":
+        yield MemoryViews()
         return
     if request.param == "cassandra":
         yield fold_store(request.getfixturevalue("keyspace"))

@@ -21,6 +21,7 @@ from events.types import (
     MessageSent,
 )
 from infra.cassandra.fold_store import CassandraFoldStore
+from infra.memory.views import MemoryViews
 from infra.sqlite.views import SqliteViews
 from projections.inbox import InboxPage, inbox, own_chat, place, unread
 from projections.ports import ChatViews, FirstUse, Page
@@ -32,11 +33,13 @@ from tests.support.history import ANA, BEN, CLEO, DAN, DIRECT, ROOM, History
 Folder = Callable[[History], Awaitable[ChatViews]]
 
 
-@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.needs("cassandra"))])
+@pytest.fixture(params=["sqlite", "memory", pytest.param("cassandra", marks=pytest.mark.needs("cassandra"))])
 async def fold(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Folder]:
     """Fold a history into views, from where an earlier call stopped."""
-    store: SqliteViews | CassandraFoldStore
-    if request.param == "cassandra":
+    store: SqliteViews | MemoryViews | CassandraFoldStore
+    if request.param == "memory":
+        store = MemoryViews()
+    elif request.param == "cassandra":
         store = fold_store(request.getfixturevalue("keyspace"))
     else:
         store = SqliteViews(tmp_path / "views.db", "log", {0: 10**6})

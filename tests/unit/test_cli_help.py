@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from infra.cli.app import app
 
 COMMANDS = (
+    "at",
     "serve",
     "gateway",
     "worker",
