@@ -239,7 +239,9 @@ class Accounts:
             await self._leave_chats(user_id)
             await self._store.left(user_id)
         except TidingsError:
-            log.exception("user %s is erased but may still be in chats: this is tried again", user_id)
+            log.exception(
+                "user %s is erased but may still be in chats: this is tried again", user_id, extra={"user_id": user_id}
+            )
             return False
         return True
 

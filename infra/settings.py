@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65_535)
     """0: any free port."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    """Of the process's own log on stderr."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins, separated by commas, whose pages may call besides our own; `*` for all."""
     forwarded_allow_ips: str = "127.0.0.1"
@@ -78,7 +80,7 @@ class Settings(BaseSettings):
     """For each user."""
     sends_burst: Rate = 1000
 
-    @field_validator("log_level", mode="before")
+    @field_validator("log_level", "log_format", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value

@@ -61,6 +61,10 @@ class BatchFold:
                 records[0].partition,
                 records[failure.index].offset,
                 exc_info=failure.__cause__,
+                extra={
+                    "chat_id": records[failure.index].key,
+                    "position": f"{records[failure.index].partition}:{records[failure.index].offset}",
+                },
             )
             # The batch left half a change in memory. Fold what comes before, then park the record itself.
             self.forget()
@@ -83,7 +87,14 @@ class BatchFold:
             if isinstance(read, Undecodable) or (since is not None and record.offset >= since):
                 reason = str(read) if isinstance(read, Undecodable) else "an earlier event is parked"
                 if since is None or record.offset < since:
-                    logger.error("chat %s is parked at %d:%d: %s", chat_id, record.partition, record.offset, reason)
+                    logger.error(
+                        "chat %s is parked at %d:%d: %s",
+                        chat_id,
+                        record.partition,
+                        record.offset,
+                        reason,
+                        extra={"chat_id": chat_id, "position": f"{record.partition}:{record.offset}"},
+                    )
                     parked[chat_id] = record.offset
                 changes.parked.append(Parked(chat_id, record.partition, record.offset, reason, record.value))
                 continue

@@ -125,7 +125,12 @@ class PartitionFold:
             return await call()
         except Unavailable as error:
             self.waits_for = str(error)
-            logger.warning("partition %d waits: %s", self.partition, error)
+            logger.warning(
+                "partition %d waits: %s",
+                self.partition,
+                error,
+                extra={"partition": self.partition, "position": f"{self.partition}:{self.next_offset}"},
+            )
         try:
             for failures in count():
                 await asyncio.sleep(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
@@ -136,7 +141,12 @@ class PartitionFold:
                 except Unavailable as error:
                     self.waits_for = str(error)
                 else:
-                    logger.warning("partition %d goes on after %d tries", self.partition, failures + 2)
+                    logger.warning(
+                        "partition %d goes on after %d tries",
+                        self.partition,
+                        failures + 2,
+                        extra={"partition": self.partition, "position": f"{self.partition}:{self.next_offset}"},
+                    )
                     return result
         finally:
             self.waits_for = None

@@ -69,7 +69,14 @@ def create_app(
             allow_origins=list(services.cors_origins),
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Tidings-Min-Position"],
-            expose_headers=["Allow", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"],
+            expose_headers=[
+                "Allow",
+                "RateLimit",
+                "RateLimit-Policy",
+                "Retry-After",
+                "WWW-Authenticate",
+                "X-Request-ID",
+            ],
             max_age=3600,
         )
     app.add_middleware(Frame, registry=services.metrics, now=services.now)

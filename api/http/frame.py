@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import PROBLEM_TYPE, MethodNotAllowed, NoSuchPath, problem_body, problem_headers, status_of
+from api.request_id import HEADER, current, request_id
 from commands.errors import BadJson, Corrupt, FieldError, Invalid, TidingsError, TooLarge, UnknownField
 
 CSP = (
@@ -61,6 +62,8 @@ class Frame:
             await self._app(scope, receive, send)
             return
         started = perf_counter()
+        name = request_id(scope["headers"])
+        current.set(name)
         method: str = scope["method"]
         status = 0
         inner = scope
@@ -73,7 +76,7 @@ class Frame:
                 status = message["status"]
                 present = {name for name, _ in message["headers"]}
                 missing = [header for header in HEADERS.items() if header[0] not in present]
-                message["headers"] = [*message["headers"], *missing]
+                message["headers"] = [*message["headers"], *missing, (HEADER, name.encode())]
             elif method == "HEAD":
                 message["body"] = b""
             await send(message)
@@ -89,6 +92,7 @@ class Frame:
                 raise  # too late for another answer: the server breaks the connection off
             await answer(TidingsError(str(error)), self._now())(inner, receive, send_on)
         route = getattr(inner.get("route"), "path", "other")
+        log.debug("%s %s: %d", method, route, status)
         self._requests.labels(method if method in _METHODS else "other", route, status).inc()
         self._seconds.labels(route).observe(perf_counter() - started)
 

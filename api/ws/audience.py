@@ -127,7 +127,12 @@ class Audience:
             try:
                 evolve(state, entry.actor_id, data, entry.at_us)
             except KeyError:
-                log.exception("the state of chat %s does not fit its event %d: dropped", self.chat_id, entry.seq)
+                log.exception(
+                    "the state of chat %s does not fit its event %d: dropped",
+                    self.chat_id,
+                    entry.seq,
+                    extra={"chat_id": self.chat_id, "seq": entry.seq},
+                )
                 self.chat = None
             else:
                 state.offset = entry.offset

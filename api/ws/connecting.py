@@ -74,7 +74,11 @@ async def _find(session: Session, frame: Connect, user: User) -> dict[str, Summa
     try:
         await hub.shared.sealer.warm([session.user_id])
     except Unavailable:
-        log.warning("the key of user %s is not at hand: their first send will ask for it", session.user_id)
+        log.warning(
+            "the key of user %s is not at hand: their first send will ask for it",
+            session.user_id,
+            extra={"user_id": session.user_id, "session_id": session.session_id},
+        )
     try:
         return await hub.find_chats(user)
     except Unavailable as error:

@@ -33,5 +33,15 @@ def _text(entry: Entry, data: MessageSent, sealer: Sealer, counters: Counters) -
     except (Corrupt, Unavailable):
         # Held back, it would hide everything after it for ever: an author unknown to SQL has no key at all.
         counters.unreadable += 1
-        log.exception("message %s of chat %s cannot be opened", data.message_id, entry.chat_id)
+        log.exception(
+            "message %s of chat %s cannot be opened",
+            data.message_id,
+            entry.chat_id,
+            extra={
+                "chat_id": entry.chat_id,
+                "seq": entry.seq,
+                "message_id": data.message_id,
+                "user_id": entry.actor_id,
+            },
+        )
         return None

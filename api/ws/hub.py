@@ -105,7 +105,7 @@ class Hub:
             try:
                 local.receive(entries, moved)
             except Exception:
-                log.exception("chat %s cannot be followed", chat_id)
+                log.exception("chat %s cannot be followed", chat_id, extra={"chat_id": chat_id})
                 self._give_up(local)
 
     def on_memberships(self, rows: Sequence[Membership]) -> None:

@@ -69,7 +69,7 @@ class Lane:
                 except TidingsError as error:
                     done(None, error)
         except Exception:
-            log.exception("a command of user %s failed", self._user_id)
+            log.exception("a command of user %s failed", self._user_id, extra={"user_id": self._user_id})
             self._on_defect()
         finally:
             self._task = None

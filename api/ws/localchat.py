@@ -162,7 +162,9 @@ class LocalChat(Audience):
             self._held = None
             self._task = None
         except Exception:
-            log.exception("chat %s cannot be followed", self.chat_id)
+            log.exception(
+                "chat %s cannot be followed", self.chat_id, extra={"chat_id": self.chat_id, "seq": self.cursor}
+            )
             self._task = None
             self._on_defect(self)
 

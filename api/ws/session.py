@@ -230,7 +230,16 @@ class Session:
         except TidingsError as error:
             self.refuse(getattr(frame, "id", None), error)
         except Exception:
-            log.exception("a frame of user %s failed", self.user_id)
+            log.exception(
+                "a frame of user %s failed",
+                self.user_id,
+                extra={
+                    "user_id": self.user_id,
+                    "session_id": self.session_id,
+                    "chat_id": getattr(frame, "chat_id", None),
+                    "request_id": getattr(frame, "id", None),
+                },
+            )
             self.broke()
 
     def _connect(self, frame: Connect) -> None:
@@ -260,7 +269,12 @@ class Session:
         if task.cancelled():
             return
         if task.exception() is not None:
-            log.error("work for user %s failed", self.user_id, exc_info=task.exception())
+            log.error(
+                "work for user %s failed",
+                self.user_id,
+                exc_info=task.exception(),
+                extra={"user_id": self.user_id, "session_id": self.session_id},
+            )
             self.broke()
         else:
             self._replay()

@@ -74,7 +74,11 @@ class Watchers:
         except Unavailable as error:
             session.refuse(frame.id, error)
         except Exception:
-            log.exception("a watch of user %s failed", session.user_id)
+            log.exception(
+                "a watch of user %s failed",
+                session.user_id,
+                extra={"user_id": session.user_id, "session_id": session.session_id},
+            )
             session.broke()
         finally:
             session.watching = None

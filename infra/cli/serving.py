@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 import webbrowser
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from infra.app import App
 from infra.cli.faults import Fault
 from infra.demo import demo_url
+from infra.logs import log_to_stderr
 from infra.serve import PortTaken
 from infra.serve import serve as run_server
 from infra.settings import Settings
@@ -34,7 +34,7 @@ def serve(settings: Settings, demo: bool, open_browser: bool) -> None:
             "leave --demo out, or take --host 127.0.0.1",
             2,
         )
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, settings.log_format, settings.node)
 
     async def announce(app: App, url: str) -> None:
         address = await demo_url(app, url) if demo else url
@@ -52,7 +52,7 @@ def gateway(settings: Settings) -> None:
         from infra.wanted import for_gateway
 
         for_gateway(settings)
-        log_to_stderr(settings.log_level)
+        log_to_stderr(settings.log_level, settings.log_format, settings.node)
 
         async def announce(app: App, url: str) -> None:
             print(url, flush=True)
@@ -68,7 +68,7 @@ def worker(settings: Settings) -> None:
         from infra.wanted import for_worker
 
         for_worker(settings)
-        log_to_stderr(settings.log_level)
+        log_to_stderr(settings.log_level, settings.log_format, settings.node)
         with _port_free():
             serve_worker(settings, lambda url: print(url, flush=True))
 
@@ -87,17 +87,6 @@ def _cluster_drivers() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise Fault(f"{error.name} is not installed", "pip install 'tidings[cluster]'") from error
-
-
-def log_to_stderr(level: str) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
-    if level != "debug":
-        for chatty in ("uvicorn", "alembic", "picows", "faust", "mode", "aiokafka", "cassandra"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def has_display() -> bool:

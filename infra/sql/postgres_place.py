@@ -23,6 +23,7 @@ class PostgresPlace:
     def __init__(self, url: URL, *, patience_s: float = PATIENCE_S, connections: int = CONNECTIONS) -> None:
         self._engine = create_async_engine(
             url.set(drivername="postgresql+psycopg"),
+            hide_parameters=True,  # else names and tokens stand in errors, and so in logs
             pool_size=connections,
             max_overflow=0,
             pool_pre_ping=True,

@@ -27,7 +27,8 @@ class SqlitePlace:
     """See `Place`. `busy_ms`: how long a write waits for one of another process."""
 
     def __init__(self, url: URL, busy_ms: int) -> None:
-        self._engine = create_engine(url, pool_size=1 + READERS, max_overflow=0)
+        # Parameters are hidden, or names and tokens stand in errors, and so in logs.
+        self._engine = create_engine(url, pool_size=1 + READERS, max_overflow=0, hide_parameters=True)
         self._writing = self._engine.execution_options(tidings_writes=True)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="accounts-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="accounts-reader")

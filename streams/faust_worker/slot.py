@@ -76,7 +76,11 @@ class Slot:
         self._came.set()
         _, late = await asyncio.wait([self._task], timeout=patience_s)
         if late:
-            logger.warning("partition %d is given up in the middle of a batch", self.fold.partition)
+            logger.warning(
+                "partition %d is given up in the middle of a batch",
+                self.fold.partition,
+                extra={"partition": self.fold.partition},
+            )
             self._task.cancel()
             await asyncio.wait([self._task])
 
@@ -90,12 +94,17 @@ class Slot:
                         await self._came.wait()
                         await self._fold_some()
                 except FellBack as error:
-                    logger.error("%s", error)
+                    logger.error("%s", error, extra={"partition": self.fold.partition})
                     self.ready.clear()
                     self._drop()
         except Exception as error:
             if self._closing:
-                logger.warning("partition %d is handed over after an error", self.fold.partition, exc_info=True)
+                logger.warning(
+                    "partition %d is handed over after an error",
+                    self.fold.partition,
+                    exc_info=True,
+                    extra={"partition": self.fold.partition},
+                )
             else:
                 self._failed(error)
 
@@ -117,7 +126,9 @@ class Slot:
         try:
             await self.fold.fold(records)
         except Gap as gap:
-            logger.info("partition %d is fetched anew: %s", self.fold.partition, gap)
+            logger.info(
+                "partition %d is fetched anew: %s", self.fold.partition, gap, extra={"partition": self.fold.partition}
+            )
             self._drop()
             await self._seek(gap.next_offset)
             return
