@@ -8,6 +8,7 @@ import msgspec
 
 CHAT_TOPIC = "chat-events"
 NOTIFICATIONS_TOPIC = "notifications"
+RETRIES_TOPIC = "push-retries"
 DEAD_LETTERS_TOPIC = "dead-letters"
 
 

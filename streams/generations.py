@@ -13,7 +13,7 @@ from commands.errors import Unavailable
 from commands.ports import EventLog
 from projections.ports import ChatViews, FoldStore, LogMismatch
 from projections.served import ServedViews
-from streams.gate import Gate, Publisher
+from streams.gate import Gate, Notes, Publisher
 from streams.registry import POLL_S, Registered, Registry
 from streams.runner import Runner
 
@@ -61,12 +61,13 @@ class Generations:
         fanout: Publisher,
         registered: Registered,
         reader: str,
+        notes: Notes | None = None,
     ) -> None:
         self._reader = reader
         self._log = log
         self._registry = registry
         self._make = make
-        self._gate = Gate(fanout, registered.served)
+        self._gate = Gate(fanout, registered.served, notes)
         self._followed: dict[int, _Followed] = {}
         self._registered = registered
         self._broken: set[int] = set()
@@ -77,12 +78,17 @@ class Generations:
 
     @staticmethod
     async def open(
-        log: EventLog, registry: Registry, make: Callable[[int], Views], fanout: Publisher, reader: str
+        log: EventLog,
+        registry: Registry,
+        make: Callable[[int], Views],
+        fanout: Publisher,
+        reader: str,
+        notes: Notes | None = None,
     ) -> Generations:
         """`make` opens the views of a generation; `reader` names this process. Raises what `make` raises for the served
         one, and Unavailable.
         """
-        return Generations(log, registry, make, fanout, await registry.read(), reader)
+        return Generations(log, registry, make, fanout, await registry.read(), reader, notes)
 
     @property
     def served(self) -> int:
@@ -162,7 +168,8 @@ class Generations:
 
     def _open(self, number: int) -> _Followed:
         views = self._make(number)
-        followed = _Followed(views, Runner(self._log, views, self._gate.of(number)))
+        way = self._gate.of(number)
+        followed = _Followed(views, Runner(self._log, views, way, way))
         self._followed[number] = followed
         return followed
 

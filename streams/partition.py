@@ -15,7 +15,7 @@ from events.log import Record
 from projections.ports import Changes, FoldStore
 from streams.batch import BatchFold
 from streams.dead_letters import DeadLetters
-from streams.gate import Publisher
+from streams.gate import Notes, Publisher
 from streams.measures import FoldMeasures
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class PartitionFold:
         dead_letters: DeadLetters,
         fanout: Publisher | None = None,
         measures: FoldMeasures | None = None,
+        notifier: Notes | None = None,
     ) -> None:
         self.partition = partition
         self.next_offset = -1
@@ -62,6 +63,7 @@ class PartitionFold:
         self._dead_letters = dead_letters
         self._fanout = fanout
         self._measures = measures or FoldMeasures()
+        self._notifier = notifier
         self._fold = BatchFold(store)
 
     async def take_over(self) -> int:
@@ -71,6 +73,8 @@ class PartitionFold:
         """
         self._fold.forget()
         offset = await self._patiently(self._position)
+        if self._notifier is not None:
+            await self._patiently(partial(self._notifier.take_over, self.partition))
         # Whoever had the partition may have died between its last heads and its last word to the gateways.
         await self._publish(Changes(self.partition, offset))
         self.next_offset = offset
@@ -96,7 +100,7 @@ class PartitionFold:
             raise
 
     async def _write(self, changes: Changes, records: Sequence[Record], started: float) -> None:
-        """Dead letters, rows, heads, position, and only then a word to the gateways.
+        """Dead letters, notifications, rows, heads, position, and only then a word to the gateways.
 
         The very same changes are written until they are in: to fold anew would skip what a try that broke off has
         written already, and gateways would not hear of it.
@@ -104,6 +108,8 @@ class PartitionFold:
         folded = perf_counter()
         if changes.parked:
             await self._patiently(partial(self._dead_letters.put, changes.parked))
+        if self._notifier is not None:
+            await self._patiently(partial(self._notifier.notify, changes))
         await self._patiently(partial(self._store.apply, changes), check=self._check)
         self._measures.note(records, changes, started, folded, perf_counter())
         await self._publish(changes)

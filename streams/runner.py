@@ -10,7 +10,7 @@ from commands.errors import Unavailable
 from commands.ports import EventLog
 from projections.ports import Changes, FoldStore
 from streams.batch import BatchFold
-from streams.gate import Publisher
+from streams.gate import Notes, Publisher
 from streams.measures import FoldMeasures
 
 logger = logging.getLogger(__name__)
@@ -32,13 +32,16 @@ class Runner:
         log: EventLog,
         store: FoldStore,
         fanout: Publisher | None = None,
+        notifier: Notes | None = None,
         *,
         max_batch: int = MAX_BATCH,
         measures: FoldMeasures | None = None,
     ) -> None:
+        """`fanout` and `notifier`: the ways out, which are for the generation that is served."""
         self._log = log
         self._store = store
         self._fanout = fanout
+        self._notifier = notifier
         self._max_batch = max_batch
         self.measures = measures or FoldMeasures()
         self._folds = {partition: BatchFold(store) for partition in range(log.partitions)}
@@ -65,6 +68,8 @@ class Runner:
                 async with self.turns[partition]:
                     self._folds[partition].forget()
                     offset = (await self._store.positions()).get(partition, 0)
+                    if self._notifier is not None:
+                        await self._notifier.take_over(partition)
                     self.positions[partition] = offset
                     if self._fanout is not None:
                         await self._fanout.publish(Changes(partition, offset))
@@ -94,6 +99,8 @@ class Runner:
         started = perf_counter()
         changes = await self._folds[partition].fold(records)
         folded = perf_counter()
+        if self._notifier is not None:
+            await self._notifier.notify(changes)
         await self._store.apply(changes)
         self.measures.note(records, changes, started, folded, perf_counter())
         self.positions[partition] = changes.next_offset

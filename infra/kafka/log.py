@@ -106,6 +106,13 @@ class KafkaLog:
                 await asyncio.to_thread(self._look_for_leaders)
                 await asyncio.sleep(_MOMENT_S)
 
+    async def start(self, partition: int) -> int:
+        """The offset of the oldest record that is kept. Raises Unavailable."""
+        place = TopicPartition(self._topic, partition)
+        asked = self._admin.list_offsets({place: OffsetSpec.earliest()}, request_timeout=ANSWER_S)
+        offset: int = (await answer(asked[place])).offset
+        return offset
+
     def _look_for_leaders(self) -> None:
         with translated():
             self._admin.list_topics(self._topic, timeout=ANSWER_S)

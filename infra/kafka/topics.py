@@ -15,12 +15,14 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollectio
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from commands.errors import Unavailable
-from events.log import CHAT_TOPIC, DEAD_LETTERS_TOPIC, NOTIFICATIONS_TOPIC
+from events.log import CHAT_TOPIC, DEAD_LETTERS_TOPIC, NOTIFICATIONS_TOPIC, RETRIES_TOPIC
 from infra.kafka.client import ANSWER_S, answer, settings, translated
 from infra.kafka.sender import Sender
+from streams.push.backoff import DELAYS_S
 
 REGISTER_TOPIC = "topic-register"
 FOR_EVER = "-1"
+A_WEEK = str(7 * 86_400_000)
 _MOMENT_S = 0.2
 _TRIES = 25
 
@@ -53,9 +55,21 @@ class Known(msgspec.Struct, frozen=True):
     partitions: int
 
 
+def notification_topics(partitions: int) -> list[Topic]:
+    """What waits to be pushed: nobody wants it after a week. A retry's partition is how long it waits."""
+    kept = {
+        "cleanup.policy": "delete",
+        "retention.ms": A_WEEK,
+        "unclean.leader.election.enable": "false",
+        "message.timestamp.type": "LogAppendTime",
+    }
+    return [Topic(NOTIFICATIONS_TOPIC, partitions, kept), Topic(RETRIES_TOPIC, len(DELAYS_S), kept)]
+
+
 def product_topics(partitions: int) -> list[Topic]:
-    """All topics of the product, alike partitioned, so that a chat has one number everywhere."""
-    return [Topic(name, partitions) for name in (CHAT_TOPIC, NOTIFICATIONS_TOPIC, DEAD_LETTERS_TOPIC)]
+    """All topics of the product. Those keyed by chat are alike partitioned: a chat has one number everywhere."""
+    kept_for_ever = [Topic(name, partitions) for name in (CHAT_TOPIC, DEAD_LETTERS_TOPIC)]
+    return [*kept_for_ever, *notification_topics(partitions)]
 
 
 _REGISTER = Topic(REGISTER_TOPIC, 1, {"cleanup.policy": "compact", "unclean.leader.election.enable": "false"})

@@ -1,0 +1,1 @@
+"""Providers of pushes, and the role of a process that sends them."""

@@ -1,0 +1,195 @@
+"""Apple's push service: see `streams.push.ports.Provider`.
+
+Source: Apple, "Sending notification requests to APNs" and "Establishing a token-based connection to APNs".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
+
+import jwt
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from commands.devices import Environment
+from commands.errors import Invalid
+from infra.push.http2 import Answer, Broken, Http2Line, NotSent
+from infra.push.retry_after import seconds
+from streams.push.ports import Outcome, Push
+
+logger = logging.getLogger(__name__)
+
+URLS: Mapping[Environment, str] = {
+    "production": "https://api.push.apple.com",
+    "sandbox": "https://api.sandbox.push.apple.com",
+}
+MAX_PAYLOAD = 4_096
+RENEW_AFTER = timedelta(minutes=40)
+"""Apple refuses tokens older than an hour, and new ones more often than every 20 minutes."""
+ANSWER_S = 10.0
+TRIES = 3
+"""For requests that the server never looked at, because it closed the connection."""
+_DEAD = frozenset(("BadDeviceToken", "DeviceTokenNotForTopic", "Unregistered", "ExpiredToken"))
+
+
+@dataclass(frozen=True, slots=True)
+class ApnsKey:
+    """What a developer account gives. `topic`: the app's bundle id."""
+
+    private_key: EllipticCurvePrivateKey
+    key_id: str
+    team_id: str
+    topic: str
+
+    @staticmethod
+    def read(path: Path, key_id: str, team_id: str, topic: str) -> ApnsKey:
+        """Raises Invalid for a file that is no `.p8` key."""
+        try:
+            key = load_pem_private_key(path.read_bytes(), None)
+        except (OSError, ValueError, TypeError) as error:
+            raise Invalid(f"{path} is no private key as Apple gives it (.p8): {error}") from error
+        if not isinstance(key, EllipticCurvePrivateKey):
+            raise Invalid(f"{path} is no key for ES256")
+        return ApnsKey(key, key_id, team_id, topic)
+
+
+class ProviderToken:
+    """The token that every request carries, made anew before Apple finds it old."""
+
+    def __init__(self, key: ApnsKey, now: Callable[[], datetime]) -> None:
+        self._key = key
+        self._now = now
+        self._made_at = datetime.fromtimestamp(0, UTC)
+        self._text = ""
+
+    @property
+    def text(self) -> str:
+        now = self._now()
+        if now - self._made_at > RENEW_AFTER:
+            claims = {"iss": self._key.team_id, "iat": int(now.timestamp())}
+            self._text = jwt.encode(claims, self._key.private_key, "ES256", headers={"kid": self._key.key_id})
+            self._made_at = now
+        return self._text
+
+    def renew(self, refused: str) -> None:
+        """The service finds this one too old, whatever our clock says."""
+        if refused == self._text:
+            self._made_at = datetime.fromtimestamp(0, UTC)
+
+
+class Apns:
+    """One connection for each of the two services, opened when it is needed."""
+
+    def __init__(
+        self,
+        key: ApnsKey,
+        now: Callable[[], datetime],
+        *,
+        url: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        """`url`: instead of Apple's two services. `tls`: whom to believe."""
+        self._key = key
+        self._now = now
+        self._token = ProviderToken(key, now)
+        self._urls = {name: url or apples for name, apples in URLS.items()}
+        self._tls = tls or ssl.create_default_context()
+        self._tls.set_alpn_protocols(["h2"])
+        self._answer_s = answer_s
+        self._lines: dict[str, Http2Line] = {}
+        self._opening = asyncio.Lock()
+
+    async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
+        return await asyncio.gather(*(self._send(push) for push in pushes))
+
+    async def close(self) -> None:
+        for line in self._lines.values():
+            line.close()
+        self._lines.clear()
+
+    async def _send(self, push: Push) -> Outcome:
+        body = payload(push)
+        if len(body) > MAX_PAYLOAD:
+            return Outcome("refused", f"the payload has {len(body)} bytes")
+        try:
+            answer = await self._posted(push, body)
+        except (Broken, NotSent) as error:
+            return Outcome("busy", str(error))
+        return outcome(answer, self._now)
+
+    async def _posted(self, push: Push, body: bytes) -> Answer:
+        """Raises Broken and NotSent."""
+        path = f"/3/device/{push.device.token}"
+        for _ in range(TRIES):
+            line = await self._line(self._urls[push.device.environment])
+            token = self._token.text
+            try:
+                answer = await line.post(path, self._headers(push, token), body)
+            except NotSent as error:
+                unsent = error
+                continue
+            if answer.status == 403 and _said(answer).get("reason") == "ExpiredProviderToken":
+                self._token.renew(token)
+                unsent = NotSent("the service finds every token too old: is the clock right?")
+                continue
+            return answer
+        raise unsent
+
+    async def _line(self, url: str) -> Http2Line:
+        async with self._opening:
+            line = self._lines.get(url)
+            if line is None or not line.is_usable:
+                line = self._lines[url] = await Http2Line.open(url, self._tls, self._answer_s)
+            return line
+
+    def _headers(self, push: Push, token: str) -> list[tuple[str, str]]:
+        return [
+            ("authorization", f"bearer {token}"),
+            ("apns-topic", self._key.topic),
+            ("apns-push-type", "alert"),
+            ("apns-priority", "10"),
+            ("apns-expiration", str(int(push.expires_at.timestamp()))),
+            ("apns-collapse-id", push.chat_id),
+            ("apns-id", str(uuid5(NAMESPACE_URL, f"{push.device.token}/{push.chat_id}/{push.seq}"))),
+        ]
+
+
+def payload(push: Push) -> bytes:
+    alert = {"body": push.body} if push.title is None else {"title": push.title, "body": push.body}
+    aps = {"alert": alert, "badge": push.badge, "sound": "default", "thread-id": push.chat_id}
+    return msgspec.json.encode({"aps": aps, "chat_id": push.chat_id, "seq": push.seq, "message_id": push.message_id})
+
+
+def outcome(answer: Answer, now: Callable[[], datetime]) -> Outcome:
+    """What an answer means."""
+    if answer.status == 200:
+        return Outcome("sent")
+    said = _said(answer)
+    reason = str(said.get("reason", f"status {answer.status}"))
+    if reason in _DEAD or answer.status == 410:
+        at = said.get("timestamp")
+        return Outcome(
+            "gone", reason, gone_since=datetime.fromtimestamp(at / 1000, UTC) if isinstance(at, int) else None
+        )
+    if answer.status == 403:
+        # A wrong key is for the operator to mend; until then what there is to say waits.
+        logger.error("Apple refuses our key: %s", reason)
+    if answer.status in (403, 429) or answer.status >= 500:
+        return Outcome("busy", reason, seconds(answer.headers.get("retry-after"), now))
+    return Outcome("refused", reason)
+
+
+def _said(answer: Answer) -> dict[str, int | str]:
+    try:
+        return msgspec.json.decode(answer.body, type=dict[str, int | str]) if answer.body else {}
+    except msgspec.DecodeError:
+        return {}
