@@ -7,7 +7,6 @@ saturated, measures half of that, and then counts the memory of idle connections
 from __future__ import annotations
 
 import os
-import resource
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.kit.files import raise_file_limit
 from benchmarks.kit.jobs import HoldSockets, Idle, Loaded, LoadServer, Register
 from benchmarks.kit.load import Step
 from benchmarks.kit.machine import describe, heading, take_pace
@@ -121,7 +121,7 @@ def main(
     core, cores = (usable[0], set(usable[1:])) if apart else (None, None)
     if cores:
         os.sched_setaffinity(0, cores)
-    _raise_file_limit()
+    raise_file_limit()
     take_pace()
     held: Idle | None = None
     try:
@@ -157,12 +157,6 @@ def main(
     )
     if loaded.check.faults:
         raise typer.Exit(1)
-
-
-def _raise_file_limit() -> None:
-    """The server inherits it: a socket is a file."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from benchmarks.kit.load import Load, Step
-from benchmarks.kit.people import AT_ONCE, Room, register_rooms
+from benchmarks.kit.people import AT_ONCE, Person, Room, register_rooms
 from benchmarks.kit.processes import rss_of
 from benchmarks.kit.readback import ReadBack, read_back
 from benchmarks.kit.sockets import Receiver, Trouble, open_all
@@ -73,10 +73,14 @@ class LoadServer:
     seconds: float
     cores: float
     """How much CPU time a second the server can have."""
+    idle: Sequence[Room] = ()
+    """Whose members hold sockets open and send nothing."""
 
     async def run(self, report: Report) -> Loaded:
         load = Load(self.rooms, self.text_bytes, self.processes)
-        report.begin("opening sockets", sum(len(room.people) for room in self.rooms))
+        report.begin("opening sockets", sum(len(room.people) for room in (*self.rooms, *self.idle)))
+        quiet = Quiet()
+        await open_all(self.ws_url, sockets_of(self.idle), quiet, report.advance)
         await load.connect(self.ws_url, report.advance)
         steps: list[Step] = []
         saturation, half = None, None
@@ -86,6 +90,7 @@ class LoadServer:
         for rate in self.rates:
             steps += [await self._step(load, rate, report)]
         await load.close()
+        quiet.check()
         report.begin("reading everything back", len(self.rooms))
         async with http_client(self.url) as http:
             return Loaded(steps, saturation, half, await read_back(http, load, report.advance))
@@ -144,23 +149,28 @@ class HoldSockets:
     """Memory counts once it has not moved for so long."""
 
     async def run(self, report: Report) -> Idle:
-        receiver = _Quiet()
-        people = [(person, room.chat_id) for room in self.rooms for person in room.people]
-        wanted = [(number, person, chat_id) for number, (person, chat_id) in enumerate(people)]
+        receiver = Quiet()
+        wanted = sockets_of(self.rooms)
         warm = min(_WARM_SOCKETS, len(wanted) // 2)
         report.begin("opening idle sockets", len(wanted))
         sockets = await open_all(self.ws_url, wanted[:warm], receiver, report.advance)
         before = await _settled(self.server_pid, self.settle_s)
         sockets += await open_all(self.ws_url, wanted[warm:], receiver, report.advance)
         after = await _settled(self.server_pid, self.settle_s)
-        if receiver.troubles:
-            raise Trouble("; ".join(receiver.troubles[:3]))
+        receiver.check()
         return Idle(len(wanted) - warm, before, after)
 
 
-class _Quiet(Receiver):
+class Quiet(Receiver):
+    """Of sockets on which nothing should happen."""
+
     def __init__(self) -> None:
         self.troubles: list[str] = []
+
+    def check(self) -> None:
+        """Raises Trouble if something did."""
+        if self.troubles:
+            raise Trouble("; ".join(self.troubles[:3]))
 
     def on_ack(self, reply_to: str) -> None:
         self.troubles.append(f"an ack of {reply_to}")
@@ -170,6 +180,12 @@ class _Quiet(Receiver):
 
     def on_trouble(self, what: str) -> None:
         self.troubles.append(what)
+
+
+def sockets_of(rooms: Sequence[Room]) -> list[tuple[int, Person, str]]:
+    """A number, the person and the chat for everybody in these rooms."""
+    people = [(person, room.chat_id) for room in rooms for person in room.people]
+    return [(number, person, chat_id) for number, (person, chat_id) in enumerate(people)]
 
 
 async def _settled(pid: int, same_for_s: float) -> int:

@@ -75,7 +75,10 @@ class Socket(WSListener):
             return made[0]
 
         transport, _ = await ws_connect(
-            make, url, extra_headers={"Sec-WebSocket-Protocol": "chat.v1"}, read_buffer_init_size=4096
+            make,
+            f"{url}?u={person.user_id}",
+            extra_headers={"Sec-WebSocket-Protocol": "chat.v1"},
+            read_buffer_init_size=4096,
         )
         if transport.is_disconnected:  # during the handshake, which picows tells nobody
             raise Trouble("the server hung up during the handshake")

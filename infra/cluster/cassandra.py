@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from infra.cluster.files import write_whole
 from infra.cluster.jars import CASSANDRA_JARS, fetch
@@ -40,8 +39,6 @@ _LOGBACK = """\
 
 class Cassandra(Service):
     """One node. Nodes of one cluster are made together, by `cassandra_cluster`."""
-
-    patience_s: ClassVar[float] = 120.0
 
     def __init__(
         self,

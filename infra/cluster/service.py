@@ -39,7 +39,7 @@ class Service(ABC):
 
     host = "127.0.0.1"
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
-    patience_s: ClassVar[float] = 60.0
+    patience_s: ClassVar[float] = 120.0
     """How long it may take to become ready, and to end."""
 
     def __init__(self, name: str, folder: Path, ports: Mapping[str, int | None]) -> None:

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -43,8 +42,6 @@ class Gateway(Service):
 
 class Worker(Service):
     """`tidings worker`."""
-
-    patience_s: ClassVar[float] = 90.0
 
     def __init__(self, folder: Path, settings: Mapping[str, str], *, name: str = "worker-1") -> None:
         super().__init__(name, folder, {"http": None})

@@ -331,6 +331,13 @@ def test_a_check_fails_when_any_part_does_and_still_runs_the_others(machine: Mac
     assert machine.run("check").returncode == 0
 
 
+def test_faults_are_tried_on_a_cluster_of_their_own(machine: Machine) -> None:
+    machine.run("setup")
+    machine.called()
+    assert machine.run("cluster", "faults", "--short", "--only", "a b").returncode == 0
+    assert machine.called() == ["-m tests.faults --short --only a b"]
+
+
 def test_a_benchmark_runs_by_its_name(machine: Machine) -> None:
     machine.run("setup")
     (machine.project / "benchmarks").mkdir()

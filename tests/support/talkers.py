@@ -12,7 +12,7 @@ from typing import Any
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from events.ids import uuid7
+from events.ids import id_ms, uuid7
 from events.log import Position
 
 _RECONNECT_S = 0.02
@@ -79,6 +79,8 @@ class Talker:
         """(chat, from, up to): told that too much was missed."""
         self.codes: list[int | None] = []
         """How each connection ended; None: without a close frame."""
+        self.newest_ms = 0
+        """When the newest message that it heard was sent, ms since 1970."""
         self.warnings = 0
         """`reconnect` frames."""
         self.resuming: set[str] = set()
@@ -243,7 +245,10 @@ class Talker:
         elif seq != self.cursors[chat_id] + 1:
             self.faults.append(f"{self.name} got {seq} after {self.cursors[chat_id]} of {chat_id}")
         self.cursors[chat_id] = seq
-        what = event["data"]["message_id"] if event["type"] == "message.sent" else event["type"]
+        what = event["type"]
+        if what == "message.sent":
+            what = event["data"]["message_id"]
+            self.newest_ms = max(self.newest_ms, id_ms(what))
         self.heard.setdefault(chat_id, []).append((seq, what))
 
     def _hear_ack(self, frame: dict[str, Any]) -> None:
