@@ -14,6 +14,9 @@ from infra.cluster.service import Service
 BALANCE_FACTOR = 125
 """A gateway takes at most this many percent of the average before others take its users."""
 
+MAX_PER_GATEWAY = 5_000
+"""Connections."""
+
 
 class Haproxy(Service):
     def __init__(
@@ -24,7 +27,7 @@ class Haproxy(Service):
         name: str = "haproxy",
         port: int | None = None,
         admin_port: int | None = None,
-        max_per_gateway: int = 5_000,
+        max_per_gateway: int = MAX_PER_GATEWAY,
     ) -> None:
         """`gateways`: name → `host:port`. `max_per_gateway` is in connections; more wait in a queue."""
         super().__init__(name, folder, {"http": port, "admin": admin_port})
@@ -56,11 +59,48 @@ class Haproxy(Service):
             raise KeyError(answer.strip())
 
     def configuration(self) -> str:
-        servers = "".join(f"    server {name} {address}\n" for name, address in self._gateways.items())
-        return f"""\
-global
-    stats socket ipv4@{self.host}:{self.ports["admin"]} level admin
+        return configuration(
+            self._gateways,
+            listen=f"{self.host}:{self.ports['http']}",
+            admin=f"{self.host}:{self.ports['admin']}",
+            max_per_gateway=self._max_per_gateway,
+        )
 
+    def _ask(self, command: str) -> str:
+        try:
+            return self._tell(command)
+        except OSError:
+            return ""
+
+    def _tell(self, command: str) -> str:
+        with socket.create_connection((self.host, self.ports["admin"]), timeout=1) as line:
+            line.sendall(command.encode() + b"\n")
+            line.shutdown(socket.SHUT_WR)
+            answer = b""
+            while more := line.recv(65_536):
+                answer += more
+        return answer.decode()
+
+
+def configuration(
+    gateways: Mapping[str, str],
+    *,
+    listen: str,
+    admin: str,
+    max_per_gateway: int = MAX_PER_GATEWAY,
+    name_server: str | None = None,
+) -> str:
+    """HAProxy's own. `gateways` and `max_per_gateway` as in `Haproxy`; `listen` and `admin`: address and port.
+
+    `name_server`, `host:port`, is asked for gateways' addresses again and again, where those may change.
+    """
+    servers = "".join(f"    server {name} {address}\n" for name, address in gateways.items())
+    resolvers = f"\nresolvers names\n    nameserver one {name_server}\n" if name_server else ""
+    resolved = " resolvers names init-addr libc,none" if name_server else ""
+    return f"""\
+global
+    stats socket ipv4@{admin} level admin
+{resolvers}
 defaults
     mode http
     timeout connect 2s
@@ -74,7 +114,7 @@ defaults
     retries 3
 
 frontend public
-    bind {self.host}:{self.ports["http"]}
+    bind {listen}
     # Who comes: sockets say so in the query, calls in their token, and who says nothing is known by address. None of it
     # is verified here, nor trusted for more than the choice of a gateway.
     http-request set-var(txn.user) url_param(u)
@@ -93,20 +133,5 @@ backend gateways
     option httpchk GET /readyz
     http-check expect status 200
     # A gateway that says it is not ready is asked again at once, and left by newcomers if it means it.
-    default-server check inter 500ms fastinter 100ms fall 2 rise 1 maxconn {self._max_per_gateway}
+    default-server check inter 500ms fastinter 100ms fall 2 rise 1 maxconn {max_per_gateway}{resolved}
 {servers}"""
-
-    def _ask(self, command: str) -> str:
-        try:
-            return self._tell(command)
-        except OSError:
-            return ""
-
-    def _tell(self, command: str) -> str:
-        with socket.create_connection((self.host, self.ports["admin"]), timeout=1) as line:
-            line.sendall(command.encode() + b"\n")
-            line.shutdown(socket.SHUT_WR)
-            answer = b""
-            while more := line.recv(65_536):
-                answer += more
-        return answer.decode()
