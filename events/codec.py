@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 
@@ -10,6 +11,9 @@ import msgspec
 from events.ids import id_ms, is_uuid7
 from events.types import NEWEST, TYPE_OF, Data, MessageSent
 from events.upcast import UPCASTERS, upcast
+
+TRACE_HEADER = "traceparent"
+_USUAL_HEADERS = 2
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -65,6 +69,13 @@ def encode(event: Event) -> bytes:
 def headers(event: Event) -> list[tuple[str, bytes]]:
     """Record headers: tools filter by them without decoding the value."""
     return [("type", event.type.encode()), ("version", str(event.version).encode())]
+
+
+def trace_of(found: Sequence[tuple[str, bytes | None]] | None) -> str:
+    """The `traceparent` among a record's headers, or "". Nearly always there are none but type and version."""
+    if found is None or len(found) <= _USUAL_HEADERS:
+        return ""
+    return next(((value or b"").decode(errors="replace") for name, value in found if name == TRACE_HEADER), "")
 
 
 @cache

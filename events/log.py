@@ -40,3 +40,5 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     timestamp_ms: int
     key: str
     value: bytes
+    trace: str = ""
+    """The context of the append that is traced, as W3C's `traceparent`; empty where it is not."""

@@ -17,7 +17,6 @@ from api.chat_services import ChatServices
 from api.presence import Acquaintance, PresenceQueries, PresenceTracker
 from api.services import DemoCodes, Health, Limits, Services
 from api.ws.gateway import Gateway
-from api.ws.hub import Hub
 from commands.accounts import Accounts
 from commands.announcements import Newsroom
 from commands.chat import MAX_MEMBERS
@@ -44,6 +43,7 @@ from infra.sql.devices import SqlDevices
 from infra.sql.keys import SqlKeys
 from infra.sql.sessions import SqlSessions
 from infra.tokens import JwtTokens
+from infra.tracing.setup import Untraced, tracing
 from projections.ports import ChatViews
 from streams.progress import FoldProgress
 
@@ -70,6 +70,7 @@ class App:
     sealer: Sealer
     gateway: Gateway
     services: Services
+    traced: Untraced
     background: list[asyncio.Task[None]]
     """Work that never ends by itself: a task that is done has failed, and the process must not go on without it."""
 
@@ -97,7 +98,11 @@ async def running(
     async with AsyncExitStack() as stack:
         loop = asyncio.get_running_loop()
         parts = await _parts(settings, now, stack)
-        log, views, progress, fanout = parts.log, parts.views, parts.progress, parts.fanout
+        views, progress, fanout = parts.views, parts.progress, parts.fanout
+        traced = tracing(settings)
+        stack.push_async_callback(traced.close)
+        traced.follow(parts.folding)
+        log = traced.log(parts.log)
         master_key = MasterKey(parts.secrets.master)
         open_accounts = partial(
             Database.open, parts.accounts_url, master_key, replica_urls=settings.accounts_replica_urls
@@ -128,8 +133,8 @@ async def running(
             lambda user_id: departure[0].leave_all_chats(user_id),
         )
         accounts.observers.append(sealer.forget)
-        hub = Hub(views, fanout, sealer, progress, loop, mutes=accounts.mute_until)
-        commands = Commands(log, hub, progress, ViewOutcomes(views), sealer, now)
+        hub = traced.hub(views, fanout, sealer, progress, loop, mutes=accounts.mute_until)
+        commands = traced.commands(log, hub, progress, ViewOutcomes(views), sealer, now)
         departure.append(Departure(commands, log, progress, views))
         receipts = Receipts(commands, hub, log, loop, now)
         presence = PresenceTracker(parts.presence, fanout, loop, gateway_id=uuid7(now()))
@@ -189,7 +194,9 @@ async def running(
         while parts.catches_up and not await progress.reach(await log.end(), timeout_s=1.0):
             _raise_failure(background)
             logger.info("folding what the views lack: %s of %s", progress.position(0), (await log.end())[0])
-        yield App(settings, now, log, views, progress, commands, accounts, sealer, gateway, services, background)
+        yield App(
+            settings, now, log, views, progress, commands, accounts, sealer, gateway, services, traced, background
+        )
 
 
 async def _parts(settings: Settings, now: Callable[[], datetime], stack: AsyncExitStack) -> Parts:

@@ -50,6 +50,7 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
             SpokenMetrics(fanout.measures),
             HeardMetrics(fanout.measures),
         ),
+        folding=generations.measures,
         views=views,
         progress=progress,
         fanout=fanout,

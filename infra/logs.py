@@ -37,8 +37,12 @@ Format = Literal["text", "json"]
 _TOKEN = re.compile(r"eyJ[\w-]{6,}\.[\w-]+\.[\w-]+|tdr_[\w-]+\.[\w.-]+|(?<=[Bb]earer )[\w.~+/=-]{8,}")
 
 
+def no_trace() -> None:
+    """Nothing is traced."""
+
+
 def log_to_stderr(
-    level: str, form: Format = "text", node: str | None = None, trace_id: Callable[[], str | None] = lambda: None
+    level: str, form: Format = "text", node: str | None = None, trace_id: Callable[[], str | None] = no_trace
 ) -> None:
     """Set up logging for the whole process. `node`: its name; `trace_id`: of what is being done right now."""
     logging.basicConfig(level=level.upper(), handlers=[handler(sys.stderr, form, node, trace_id)], force=True)
@@ -48,7 +52,7 @@ def log_to_stderr(
 
 
 def handler(
-    stream: TextIO, form: Format, node: str | None = None, trace_id: Callable[[], str | None] = lambda: None
+    stream: TextIO, form: Format, node: str | None = None, trace_id: Callable[[], str | None] = no_trace
 ) -> logging.Handler:
     made = logging.StreamHandler(stream)
     made.setFormatter((_Json if form == "json" else _Text)(node, trace_id))

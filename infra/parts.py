@@ -14,6 +14,7 @@ from commands.announcements import Announcements
 from commands.ports import EventLog
 from infra.secrets import Secrets
 from projections.ports import ChatViews
+from streams.measures import FoldMeasures
 from streams.ports import Fanout
 from streams.progress import FoldProgress
 
@@ -43,6 +44,8 @@ class Parts:
     presence: Presence
     checks: Mapping[str, Check]
     """Name → whether it answers, of what is here; "log" among them."""
+    folding: FoldMeasures | None = None
+    """Where this process folds: who may hear of what it has folded into the served generation."""
     groups: Groups | None = None
     announcements: Announcements | None = None
     """None where this is the only process."""

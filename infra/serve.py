@@ -74,7 +74,7 @@ def url_of(listener: socket.socket) -> str:
 async def _serve(settings: Settings, demo: bool, listener: socket.socket, on_ready: OnReady | None) -> None:
     async with running(settings, demo=demo) as app:
         config = uvicorn.Config(
-            create_app(app.services, chat_routes.ROUTERS, schema_components()),
+            app.traced.around(create_app(app.services, chat_routes.ROUTERS, schema_components())),
             # Buffered, which uvicorn hands a transport to as well, though its types do not say so.
             ws=cast("type[asyncio.Protocol]", protocol_class(app.gateway, settings.cors_origins)),
             http="httptools",

@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     """Of the process's own log on stderr."""
+    tracing: float | None = Field(default=None, ge=0, le=1)
+    """Share of commands that are traced; 0: none. Without it none, or 0.01 where OTEL_EXPORTER_OTLP_ENDPOINT is set."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins, separated by commas, whose pages may call besides our own; `*` for all."""
     forwarded_allow_ips: str = "127.0.0.1"

@@ -34,6 +34,7 @@ from infra.redis.fanout import RedisFanout
 from infra.redis.members import MemberSetKeeper
 from infra.redis.newest import NewestMessages
 from infra.settings import Settings
+from infra.tracing.setup import tracing
 from infra.wanted import for_worker
 from projections.ports import FoldStore
 from streams.faust_worker.worker import FaustWorker, Membership
@@ -74,6 +75,9 @@ async def working(settings: Settings) -> AsyncIterator[Working]:
             ",".join(settings.kafka), f"{settings.cassandra_keyspace}-fold-{generation}", wanted.member
         )
         measures = FoldMeasures()
+        traced = tracing(settings)
+        stack.push_async_callback(traced.close)
+        traced.follow(measures)
         worker = await folding(
             membership, log, store, fanout, stack, replication=settings.replication, measures=measures
         )

@@ -107,6 +107,8 @@ class Changes:
     moved: dict[tuple[str, str], Moved] = field(default_factory=dict)
     """For fan-out alone: (chat, user) → marks that a receipt moved."""
     repeats: int = 0
+    traces: dict[int, str] = field(default_factory=dict)
+    """For fan-out alone: offset → `traceparent`, of records that are traced. No fold sets it; who runs the fold may."""
 
 
 class Summary(msgspec.Struct, frozen=True):

@@ -65,12 +65,18 @@ class Histogram:
         fresh.clear()
 
 
+FoldObserver = Callable[[Sequence[Record], Changes, float, float, float], None]
+"""As `FoldMeasures.note`."""
+
+
 class FoldMeasures:
     """What one process has folded into one generation of the views."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         """`clock`: seconds since 1970."""
         self._clock = clock
+        self.observers: list[FoldObserver] = []
+        """Hear of each batch that the views have, before the gateways do. Must neither block nor raise."""
         self.records: Counter[int] = Counter()
         """Partition → records folded."""
         self.batch_records = Histogram(SIZES)
@@ -99,6 +105,8 @@ class FoldMeasures:
         self.refused.update(row.code for row in changes.refused)
         self.repeats += changes.repeats
         self.parked += len(changes.parked)
+        for observer in self.observers:
+            observer(records, changes, started, folded, written)
 
 
 @dataclass(slots=True)

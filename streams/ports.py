@@ -17,6 +17,9 @@ class FanoutReceiver(Protocol):
     def on_chat(self, chat_id: str, entries: Sequence[Entry], moved: Sequence[Moved]) -> None:
         """New entries of a subscribed chat, oldest first, and watermarks that receipts moved."""
 
+    def on_traces(self, chat_id: str, traces: Mapping[int, str]) -> None:
+        """Seq → `traceparent`, of entries that the next `on_chat` of this chat brings. Only where some are traced."""
+
     def on_memberships(self, rows: Sequence[Membership]) -> None:
         """Subscribed users joined or left chats. Comes before the `on_chat` that carries the events."""
 
@@ -62,3 +65,10 @@ class Fanout(Protocol):
     def publish_typing(self, chat_id: str, user_id: str) -> None: ...
 
     def publish_presence(self, user_id: str) -> None: ...
+
+
+def traces_of(changes: Changes, entries: Sequence[Entry]) -> dict[int, str]:
+    """Seq → `traceparent`, of the entries that are traced; nearly always there are none."""
+    if not changes.traces:
+        return {}
+    return {entry.seq: changes.traces[entry.offset] for entry in entries if entry.offset in changes.traces}

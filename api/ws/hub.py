@@ -108,6 +108,9 @@ class Hub:
                 log.exception("chat %s cannot be followed", chat_id, extra={"chat_id": chat_id})
                 self._give_up(local)
 
+    def on_traces(self, chat_id: str, traces: Mapping[int, str]) -> None:
+        """Of interest to whoever traces."""
+
     def on_memberships(self, rows: Sequence[Membership]) -> None:
         for row in rows:
             user = self.users.get(row.user_id)

@@ -16,6 +16,7 @@ from infra.logs import log_to_stderr
 from infra.serve import PortTaken
 from infra.serve import serve as run_server
 from infra.settings import Settings
+from infra.tracing.setup import trace_ids
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -34,7 +35,7 @@ def serve(settings: Settings, demo: bool, open_browser: bool) -> None:
             "leave --demo out, or take --host 127.0.0.1",
             2,
         )
-    log_to_stderr(settings.log_level, settings.log_format, settings.node)
+    _log(settings)
 
     async def announce(app: App, url: str) -> None:
         address = await demo_url(app, url) if demo else url
@@ -52,7 +53,7 @@ def gateway(settings: Settings) -> None:
         from infra.wanted import for_gateway
 
         for_gateway(settings)
-        log_to_stderr(settings.log_level, settings.log_format, settings.node)
+        _log(settings)
 
         async def announce(app: App, url: str) -> None:
             print(url, flush=True)
@@ -68,9 +69,13 @@ def worker(settings: Settings) -> None:
         from infra.wanted import for_worker
 
         for_worker(settings)
-        log_to_stderr(settings.log_level, settings.log_format, settings.node)
+        _log(settings)
         with _port_free():
             serve_worker(settings, lambda url: print(url, flush=True))
+
+
+def _log(settings: Settings) -> None:
+    log_to_stderr(settings.log_level, settings.log_format, settings.node, trace_ids(settings))
 
 
 @contextmanager

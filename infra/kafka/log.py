@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from commands.errors import Unavailable
 from commands.ports import Appended
-from events.codec import Event, encode, headers
+from events.codec import TRACE_HEADER, Event, encode, headers
 from events.log import CHAT_TOPIC, Record
 from infra.kafka.client import ANSWER_S, answer, settings, translated
 from infra.kafka.reader import PartitionReader
@@ -72,6 +72,10 @@ class KafkaLog:
     def append(self, event: Event, done: Appended) -> None:
         """Queue an event; `done` is called once all replicas in sync have it."""
         self.append_raw(event.chat_id, encode(event), done, headers(event))
+
+    def append_traced(self, event: Event, done: Appended, trace: str) -> None:
+        """As `append`, with a context that comes back with the record."""
+        self.append_raw(event.chat_id, encode(event), done, [*headers(event), (TRACE_HEADER, trace.encode())])
 
     def append_raw(self, key: str, value: bytes, done: Appended, headers: Headers | None = None) -> None:
         """Queue bytes as they are: what tools that copy logs, and tests of bad records, need."""

@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from commands.errors import Unavailable
+from events.codec import trace_of
 from events.log import Record
 from infra.kafka.client import ANSWER_S, settings, translated
 from projections.ports import LogMismatch
@@ -123,10 +124,12 @@ class PartitionReader:
             if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
                 raise LogMismatch(f"the log lacks records of partition {self._partition}: {error.str()}")
             raise Unavailable(f"Kafka answers: {error.str()}")
+        headers: Any = message.headers()
         return Record(
             self._partition,
             message.offset() or 0,
             message.timestamp()[1],
             (message.key() or b"").decode(errors="replace"),
             message.value() or b"",
+            trace_of(headers),
         )

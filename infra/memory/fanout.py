@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from projections.ports import Changes, Entry, Moved
 from streams.measures import FanoutMeasures
-from streams.ports import FanoutReceiver
+from streams.ports import FanoutReceiver, traces_of
 
 
 class MemoryFanout:
@@ -53,6 +53,8 @@ class MemoryFanout:
         self.measures.published += told
         self.measures.received += told
         for chat_id, some in entries.items():
+            if traces := traces_of(changes, some):
+                receiver.on_traces(chat_id, traces)
             receiver.on_chat(chat_id, some, moved.pop(chat_id, ()))
         for chat_id, marks in moved.items():
             receiver.on_chat(chat_id, (), marks)

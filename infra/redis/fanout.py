@@ -29,7 +29,7 @@ from infra.redis.wire import (
 )
 from projections.ports import Changes, Entry, Membership, Moved, Refused
 from streams.measures import FanoutMeasures
-from streams.ports import FanoutReceiver
+from streams.ports import FanoutReceiver, traces_of
 
 DIGEST_S = 1.0
 SILENCE_S = 2.0
@@ -153,7 +153,7 @@ class RedisFanout:
         for mark in changes.moved.values():
             moved.setdefault(mark.chat_id, []).append(mark)
         for chat_id, some in entries.items():
-            yield self._chat + chat_id.encode(), encode(Batch(some, moved.pop(chat_id, [])))
+            yield self._chat + chat_id.encode(), encode(Batch(some, moved.pop(chat_id, []), traces_of(changes, some)))
         for chat_id, marks in moved.items():
             yield self._chat + chat_id.encode(), encode(Batch([], marks))
 
@@ -193,6 +193,8 @@ class RedisFanout:
             return
         if type(message) is Batch:
             self.measures.received += 1
+            if message.traces:
+                receiver.on_traces(chat_id, message.traces)
             receiver.on_chat(chat_id, message.entries, message.moved)
         elif type(message) is Typing:
             receiver.on_typing(chat_id, message.user_id)

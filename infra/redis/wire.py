@@ -19,6 +19,8 @@ class Batch(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
 
     entries: list[Entry]
     moved: list[Moved]
+    traces: dict[int, str] = {}
+    """Seq → `traceparent`."""
 
 
 class Typing(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):

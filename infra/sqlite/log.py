@@ -19,6 +19,8 @@ from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
+from msgspec.structs import replace
+
 from commands.errors import Unavailable
 from commands.ports import Appended
 from events.codec import Event, encode
@@ -38,8 +40,14 @@ CREATE TABLE IF NOT EXISTS records (
     key TEXT NOT NULL,
     value BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS traces (
+    place INTEGER PRIMARY KEY,  -- of a record whose append was traced
+    traceparent TEXT NOT NULL
+);
 """
 _INSERT = "INSERT INTO records VALUES (?, ?, ?, ?)"
+_INSERT_TRACE = "INSERT INTO traces VALUES (?, ?)"
+_TRACES = "SELECT place, traceparent FROM traces WHERE place >= ? AND place <= ?"
 MAX_COMMIT = 1_000
 """Records per transaction: more wait for the next one."""
 LINGER_S = 0.010
@@ -57,8 +65,8 @@ TAIL_RECORDS = 4_096
 TAIL_BYTES = 16 * 1024 * 1024
 
 
-_Pending = tuple[int, str, bytes, Appended]
-"""(partition, key, value, done)."""
+_Pending = tuple[int, str, bytes, Appended, str]
+"""(partition, key, value, done, trace)."""
 
 
 class _Tail:
@@ -131,12 +139,16 @@ class SqliteLog:
         """Queue an event for the next commit; `done` is called after its fsync."""
         self.append_raw(event.chat_id, encode(event), done)
 
-    def append_raw(self, key: str, value: bytes, done: Appended) -> None:
+    def append_traced(self, event: Event, done: Appended, trace: str) -> None:
+        """As `append`, with a context that comes back with the record."""
+        self.append_raw(event.chat_id, encode(event), done, trace)
+
+    def append_raw(self, key: str, value: bytes, done: Appended, trace: str = "") -> None:
         """Queue bytes as they are: what tools that copy logs, and tests of bad records, need."""
         if self._closing is not None:
             done(None, Unavailable("the log is closing"))
             return
-        self._queue.append((partition_of(key, self.partitions), key, value, done))
+        self._queue.append((partition_of(key, self.partitions), key, value, done, trace))
         if self._timer is None:
             if not self._committing:
                 self._schedule()
@@ -162,8 +174,8 @@ class SqliteLog:
         timestamp_ms = self._latest_ms = max(unix_ms(self._now()), self._latest_ms)
         records: list[Record] = []
         ends = list(self._next)
-        for partition, key, value, _ in batch:
-            records.append(Record(partition, ends[partition], timestamp_ms, key, value))
+        for partition, key, value, _, trace in batch:
+            records.append(Record(partition, ends[partition], timestamp_ms, key, value, trace))
             ends[partition] += 1
         self._committing = True
         self._began = perf_counter()
@@ -172,6 +184,8 @@ class SqliteLog:
             self._db.executemany(
                 _INSERT, [(r.partition << SHIFT | r.offset, r.timestamp_ms, r.key, r.value) for r in records]
             )
+            if traces := [(r.partition << SHIFT | r.offset, r.trace) for r in records if r.trace]:
+                self._db.executemany(_INSERT_TRACE, traces)
         except sqlite3.Error as error:
             self._loop.call_soon(self._failed, batch, error)
             return
@@ -189,7 +203,7 @@ class SqliteLog:
             self._tails[record.partition].add(record)
         self._durable = list(self._next)
         self._go_on()
-        for record, (_, _, _, done) in zip(records, batch, strict=True):
+        for record, (_, _, _, done, _) in zip(records, batch, strict=True):
             done(Position(record.partition, record.offset), None)
         self._wake()
 
@@ -207,7 +221,7 @@ class SqliteLog:
             self._queue.clear()
         self._go_on()
         self.measures.failures += len(batch)
-        for _, _, _, done in batch:
+        for _, _, _, done, _ in batch:
             done(None, unknown)
         self._wake()
 
@@ -261,7 +275,14 @@ class SqliteLog:
     def read_stored(self, partition: int, offset: int, limit: int) -> list[Record]:
         """Read from the file. Raises Unavailable."""
         with translated():
-            return stored_records(self._reader, partition, offset, limit)
+            records = stored_records(self._reader, partition, offset, limit)
+            if not records:
+                return records
+            places = (partition << SHIFT | records[0].offset, partition << SHIFT | records[-1].offset)
+            traces = dict(self._reader.execute(_TRACES, places).fetchall())
+        if not traces:
+            return records
+        return [replace(each, trace=traces.get(partition << SHIFT | each.offset, "")) for each in records]
 
     async def wait(self, partition: int, offset: int) -> None:
         if offset < self._durable[partition]:

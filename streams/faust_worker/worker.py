@@ -16,6 +16,7 @@ import faust
 from faust.types import TP
 
 from commands.errors import Unavailable
+from events.codec import trace_of
 from events.log import CHAT_TOPIC, Record
 from streams.faust_worker.slot import Slot
 from streams.faust_worker.transport import SCHEME, BatchConsumer, BatchScheduler, BatchSchema
@@ -220,4 +221,5 @@ def _record(record: Any) -> Record:
         record.timestamp,
         (record.key or b"").decode(errors="replace"),
         record.value or b"",
+        trace_of(record.headers),
     )

@@ -137,3 +137,15 @@ async def test_closing_waits_for_what_is_under_way_and_refuses_the_rest(log: Log
     assert answers[0] == (Position(partition_of(ROOM, log.partitions), 0), None)
     assert answers[1][0] is None
     assert isinstance(answers[1][1], Unavailable)
+
+
+async def test_a_record_gives_back_the_trace_that_it_was_appended_with(log: Log) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    answered = asyncio.get_running_loop().create_future()
+    log.append_traced(event(1), lambda position, error: answered.set_result((position, error)), trace)
+    assert (await answered)[1] is None
+    await append(log, event(2))
+    partition = partition_of(ROOM, log.partitions)
+    assert [record.trace for record in await log.read(partition, 0, 10)] == [trace, ""]
+    if isinstance(log, SqliteLog):
+        assert [record.trace for record in log.read_stored(partition, 0, 10)] == [trace, ""]

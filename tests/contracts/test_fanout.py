@@ -175,3 +175,18 @@ async def test_a_process_that_only_speaks_hears_nothing_and_needs_nothing(betwee
     between.worker.release(0)
     between.worker.release(63)
     await between.tell((ANA, group(ANA)))
+
+
+async def test_traces_come_before_the_entries_that_they_belong_to(between: Setting) -> None:
+    await between.gateway.subscribe(chats=[ROOM])
+    changes = await between.batch(
+        (ANA, ChatCreated("group", "Tea", False, "all", [ANA, BEN])), (ANA, between.message())
+    )
+    changes.traces[changes.entries[1].offset] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    await between.worker.publish(changes)
+    await between.heard.heard("progress", changes.partition, changes.next_offset)
+    traces, chat = between.heard.of("traces", "chat")
+    assert traces == ("traces", ROOM, {2: changes.traces[1]})
+    assert chat[:2] == ("chat", ROOM)
+    await between.tell((ANA, between.message()))
+    assert len(between.heard.of("traces")) == 1

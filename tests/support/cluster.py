@@ -52,9 +52,9 @@ class Cluster:
         self.gateways = [self.node("gateway", number) for number in range(1, GATEWAYS + 1)]
         self.workers = [self.node("worker", number) for number in range(1, WORKERS + 1)]
 
-    def node(self, kind: str, number: int) -> Node:
+    def node(self, kind: str, number: int, **more: str) -> Node:
         """One more, not yet started; whoever makes it kills it."""
-        return Node(self._folder, kind, number, self.settings)
+        return Node(self._folder, kind, number, {**self.settings, **more})
 
     @property
     def nodes(self) -> list[Node]:

@@ -20,6 +20,9 @@ class Hearing:
     def on_chat(self, chat_id: str, entries: Sequence[Entry], moved: Sequence[Moved]) -> None:
         self._note("chat", chat_id, list(entries), list(moved))
 
+    def on_traces(self, chat_id: str, traces: Mapping[int, str]) -> None:
+        self._note("traces", chat_id, dict(traces))
+
     def on_memberships(self, rows: Sequence[Membership]) -> None:
         self._note("memberships", list(rows))
 

@@ -7,7 +7,10 @@ import pytest
 
 from tests.support.caller import newcomers
 from tests.support.cluster import Cluster
+from tests.support.line import Line
+from tests.support.otlp import collecting
 from tests.support.prometheus import check_told, sample
+from tests.support.traces import chain
 
 pytestmark = [pytest.mark.needs("kafka", "cassandra", "redis", "postgres"), pytest.mark.timeout(240)]
 
@@ -36,3 +39,44 @@ def test_gateways_and_workers_tell_all_that_the_catalogue_says(cluster: Cluster)
         check_told(text, "worker")
         folded += sample(text, "tidings_fold_batch_records_count")
     assert folded > 0
+
+
+async def test_one_trace_spans_gateway_worker_and_delivery(cluster: Cluster) -> None:
+    pytest.importorskip("opentelemetry.sdk", reason="the extra `tracing` is not installed")
+    with collecting() as collector:
+        settings = {
+            "TIDINGS_TRACING": "1",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+            "OTEL_BSP_SCHEDULE_DELAY": "100",
+        }
+        gateway, worker = cluster.node("gateway", 7, **settings), cluster.node("worker", 7, **settings)
+        for plain in cluster.workers:
+            plain.stop()
+        try:
+            worker.start(wait=False)
+            gateway.start()
+            worker.wait_ready()
+            with newcomers(gateway.url) as made:
+                ana, ben = made(), made()
+                chat_id = ana.direct(ben)
+                line = await Line.open(gateway)
+                await line.connect(ben.token)
+                message_id = ana.say(chat_id)["message_id"]
+                await line.hear("event")
+                trace = collector.trace_of("tell session", "fold", **{"tidings.message_id": message_id})
+                line.hang_up()
+        finally:
+            gateway.kill()
+            worker.kill()
+            cluster.start()
+    (told,) = [span for span in trace if span.name == "tell session"]
+    assert chain(trace, told) == [
+        "POST /v1/chats/{chat_id}/messages",
+        "command send",
+        "append message.sent",
+        "fold",
+        "deliver",
+        "tell session",
+    ]
+    nodes = {span.name: span.node for span in trace}
+    assert (nodes["append message.sent"], nodes["fold"], nodes["deliver"]) == ("gateway-7", "worker-7", "gateway-7")
