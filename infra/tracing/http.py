@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from opentelemetry.propagate import extract
 from opentelemetry.trace import use_span
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from infra.tracing.spans import SpanKind, Spans, failed
+from infra.tracing.wanted import AsgiApp
 
 _SERVER_ERROR = 500
 
@@ -14,11 +16,11 @@ _SERVER_ERROR = 500
 class TracedHttp:
     """Stands around an ASGI app."""
 
-    def __init__(self, app: ASGIApp, spans: Spans) -> None:
+    def __init__(self, app: AsgiApp, spans: Spans) -> None:
         self._app = app
         self._spans = spans
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
             await self._app(scope, receive, send)
             return
@@ -28,7 +30,7 @@ class TracedHttp:
             method, extract(carrier), SpanKind.SERVER, {"http.request.method": method, "url.scheme": scope["scheme"]}
         )
 
-        async def send_on(message: Message) -> None:
+        async def send_on(message: Any) -> None:
             if message["type"] == "http.response.start" and span.is_recording():
                 status = message["status"]
                 span.set_attribute("http.response.status_code", status)

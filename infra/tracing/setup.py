@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
-from starlette.types import ASGIApp
-
 from api.ws.hub import Hub
 from commands.handlers import Commands
 from commands.ports import EventLog
 from infra.logs import no_trace
 from infra.settings import Settings
-from infra.tracing.wanted import NoTracing, share
+from infra.tracing.wanted import AsgiApp, NoTracing, share
 from streams.measures import FoldMeasures
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ class Untraced:
     def log(self, log: EventLog) -> EventLog:
         return log
 
-    def around(self, app: ASGIApp) -> ASGIApp:
+    def around(self, app: AsgiApp) -> AsgiApp:
         return app
 
     def follow(self, measures: FoldMeasures | None) -> None:
@@ -55,7 +53,7 @@ class Traced(Untraced):
 
         return TracedLog(cast("TraceableLog", log), self._spans, self._system)
 
-    def around(self, app: ASGIApp) -> ASGIApp:
+    def around(self, app: AsgiApp) -> AsgiApp:
         from infra.tracing.http import TracedHttp
 
         return TracedHttp(app, self._spans)

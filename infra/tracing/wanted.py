@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from commands.errors import Invalid
 from infra.settings import Settings
+
+AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
+"""Scope, receive, send."""
 
 SHARE = 0.01
 """Of commands, where an endpoint is set and no share."""
