@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     """How long a server that was told to end still answers HTTP, with /readyz saying no, so that a load balancer
     notices before connections are refused."""
 
+    s3_endpoint: str | None = None
+    """URL of what speaks like S3 and is not Amazon's."""
+
     argon2_time_cost: int = Field(default=2, ge=1, le=100)
     argon2_memory_kib: int = Field(default=19_456, ge=8, le=4_194_304)
     argon2_at_once: int = Field(default=2, ge=1, le=64)

@@ -83,6 +83,41 @@ def cat(
     _print(begin, until, False, chat, kind, user, style, reveal, limit, data)
 
 
+@events.command()
+def export(
+    out: Annotated[str, typer.Option("--out", metavar="DIR|s3://…", help="Folder, or bucket and prefix.")],
+    since: Annotated[
+        bool, typer.Option("--since-manifest", help="Only what came after the last export, as its manifest tells.")
+    ] = False,
+    manifest: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[MANIFEST]",
+            help="For --since-manifest: a manifest from elsewhere.  [default: the one in DIR]",
+            show_default=False,
+        ),
+    ] = None,
+    begin: Annotated[str, typer.Option("--from", metavar="PLACE", help=f"Where to begin: {PLACES}.")] = "start",
+    until: Until = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Processes.  [default: one for each core]", show_default=False)
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Write events as Parquet, by date and hour, with a manifest; bodies stay sealed.
+
+    The same span gives the same files, byte by byte. One that was stopped goes on where it stopped when the same
+    command is given again. Prints the manifest's counts.
+    """
+    with told():
+        from infra.analysts import extra
+
+        with extra():
+            from infra.cli.export import run
+
+            run(settings_of(data), out, since, manifest, begin, until, workers)
+
+
 def _print(
     begin: str,
     until: str | None,

@@ -14,6 +14,7 @@ COMMANDS = (
     "doctor",
     "events",
     "events cat",
+    "events export",
     "events tail",
     "projections",
     "projections hash",
