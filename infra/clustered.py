@@ -9,7 +9,7 @@ from datetime import datetime
 from infra.cassandra.connection import Connection as CassandraConnection
 from infra.cassandra.connection import Contact
 from infra.cassandra.generations import Generations
-from infra.cassandra.served import ServedViews
+from infra.cassandra.served import RegisteredViews
 from infra.kafka.log import KafkaLog
 from infra.metrics.collectors import HeardLag, HeardMetrics, LogMetrics
 from infra.parts import Parts
@@ -38,9 +38,8 @@ async def clustered(settings: Settings, now: Callable[[], datetime], stack: Asyn
 
     cassandra = CassandraConnection(contact(settings))
     stack.callback(cassandra.close)
-    served = ServedViews(cassandra, Generations(cassandra, settings.cassandra_keyspace))
-
     name, namespace = settings.node or "gateway", settings.cassandra_keyspace
+    served = RegisteredViews(cassandra, Generations(cassandra, namespace), name)
     address = parse(wanted.redis)
     redis = RedisConnection(address, name=name, scripts=(*presence.SCRIPTS, *newest.SCRIPTS, *members.SCRIPTS))
     await redis.start()
@@ -51,6 +50,7 @@ async def clustered(settings: Settings, now: Callable[[], datetime], stack: Asyn
     fanout = RedisFanout(bus, namespace=namespace, partitions=log.partitions)
     announcements = RedisAnnouncements(bus, namespace=namespace)
     progress = FoldProgress(served.positions)
+    served.told = progress.known
 
     async def listen() -> None:
         await announcements.start()

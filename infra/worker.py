@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import uvloop
@@ -37,6 +38,7 @@ from infra.settings import Settings
 from infra.tracing.setup import tracing
 from infra.wanted import for_worker
 from projections.ports import FoldStore
+from streams.faust_worker.generations import WorkerGenerations
 from streams.faust_worker.worker import FaustWorker, Membership
 from streams.measures import FoldMeasures
 from streams.partition import PartitionFold
@@ -69,19 +71,23 @@ async def working(settings: Settings) -> AsyncIterator[Working]:
         stack.callback(cassandra.close)
         generations = Generations(cassandra, settings.cassandra_keyspace)
         generation = await patiently("Cassandra", lambda: served_or_first(cassandra, generations, settings.replication))
-        store = CassandraFoldStore(Keyspace(cassandra, generations.keyspace(generation)), log.incarnation, log.end)
+
+        @cache
+        def store_of(number: int) -> CassandraFoldStore:
+            return CassandraFoldStore(Keyspace(cassandra, generations.keyspace(number)), log.incarnation, log.end)
+
         fanout, redis = await _tell_gateways(settings, wanted.redis, log.partitions, stack)
-        membership = Membership(
-            ",".join(settings.kafka), f"{settings.cassandra_keyspace}-fold-{generation}", wanted.member
-        )
+        membership = Membership(",".join(settings.kafka), f"{settings.cassandra_keyspace}-fold", wanted.member)
         measures = FoldMeasures()
         traced = tracing(settings)
         stack.push_async_callback(traced.close)
         traced.follow(measures)
-        worker = await folding(
-            membership, log, store, fanout, stack, replication=settings.replication, measures=measures
-        )
-        health = Health({"log": log.ping, "views": store.ping, "redis": redis.ping})
+        letters = await dead_letters_of(membership, log, stack, replication=settings.replication)
+        folded = WorkerGenerations(generation, log, generations, store_of, letters, fanout, measures)
+        worker = FaustWorker(membership, folded.make_fold, log.end, fanout)
+        following = asyncio.create_task(folded.run(worker), name="generations")
+        stack.push_async_callback(_ended, following)
+        health = Health({"log": log.ping, "views": lambda: store_of(folded.home).ping(), "redis": redis.ping})
         yield Working(worker, health, (FoldMetrics(measures), WorkerLag(worker), SpokenMetrics(fanout.measures)))
 
 
@@ -113,20 +119,30 @@ async def folding(
     stack: AsyncExitStack,
     *,
     dead_letters: str = DEAD_LETTERS_TOPIC,
-    replication: int | None = None,
-    measures: FoldMeasures | None = None,
 ) -> FaustWorker:
-    """A worker, not yet running, that folds the log into the store. Raises TopicUnsuitable, Unavailable."""
-    sender = Sender(membership.bootstrap)
-    stack.push_async_callback(sender.close)
-    topic = Topic(dead_letters, log.partitions)
-    known = (await Topics(membership.bootstrap, replication).ensure([topic], sender))[dead_letters]
-    letters = KafkaDeadLetters(sender, known.partitions, topic=dead_letters, source=membership.topic)
+    """A worker, not yet running, that folds the log into one store. Raises TopicUnsuitable, Unavailable."""
+    letters = await dead_letters_of(membership, log, stack, topic=dead_letters)
 
     def make_fold(partition: int) -> PartitionFold:
-        return PartitionFold(partition, store, letters, fanout, measures)
+        return PartitionFold(partition, store, letters, fanout)
 
     return FaustWorker(membership, make_fold, log.end, fanout)
+
+
+async def dead_letters_of(
+    membership: Membership,
+    log: KafkaLog,
+    stack: AsyncExitStack,
+    *,
+    topic: str = DEAD_LETTERS_TOPIC,
+    replication: int | None = None,
+) -> KafkaDeadLetters:
+    """Raises TopicUnsuitable, Unavailable."""
+    sender = Sender(membership.bootstrap)
+    stack.push_async_callback(sender.close)
+    wanted = Topic(topic, log.partitions)
+    known = (await Topics(membership.bootstrap, replication).ensure([wanted], sender))[topic]
+    return KafkaDeadLetters(sender, known.partitions, topic=topic, source=membership.topic)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -21,35 +21,39 @@ class ServedViews:
     def __init__(self, views: Pingable) -> None:
         self.current = views
 
+    async def now(self) -> Pingable:
+        """The views that are served. May raise Unavailable."""
+        return self.current
+
     async def ping(self) -> None:
-        await self.current.ping()
+        await (await self.now()).ping()
 
     async def chat(self, chat_id: str) -> Chat | None:
-        return await self.current.chat(chat_id)
+        return await (await self.now()).chat(chat_id)
 
     async def chats_of(self, user_id: str) -> list[str]:
-        return await self.current.chats_of(user_id)
+        return await (await self.now()).chats_of(user_id)
 
     async def summaries(self, user_id: str, chat_ids: Collection[str]) -> list[Summary]:
-        return await self.current.summaries(user_id, chat_ids)
+        return await (await self.now()).summaries(user_id, chat_ids)
 
     async def members(self, chat_id: str, after: str, limit: int) -> list[Member]:
-        return await self.current.members(chat_id, after, limit)
+        return await (await self.now()).members(chat_id, after, limit)
 
     async def entries_after(self, chat_id: str, seq: int, limit: int, messages_only: bool = False) -> Page:
-        return await self.current.entries_after(chat_id, seq, limit, messages_only)
+        return await (await self.now()).entries_after(chat_id, seq, limit, messages_only)
 
     async def entries_before(self, chat_id: str, seq: int, limit: int, messages_only: bool = False) -> Page:
-        return await self.current.entries_before(chat_id, seq, limit, messages_only)
+        return await (await self.now()).entries_before(chat_id, seq, limit, messages_only)
 
     async def entries_at(self, keys: Sequence[tuple[str, int]]) -> list[Entry]:
-        return await self.current.entries_at(keys)
+        return await (await self.now()).entries_at(keys)
 
     async def first_use(self, chat_id: str, message_id: str) -> FirstUse | None:
-        return await self.current.first_use(chat_id, message_id)
+        return await (await self.now()).first_use(chat_id, message_id)
 
     async def refused_at(self, chat_id: str, offset: int) -> Refused | None:
-        return await self.current.refused_at(chat_id, offset)
+        return await (await self.now()).refused_at(chat_id, offset)
 
     async def seq_before(self, chat_id: str, at_us: int) -> int:
-        return await self.current.seq_before(chat_id, at_us)
+        return await (await self.now()).seq_before(chat_id, at_us)

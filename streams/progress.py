@@ -35,6 +35,10 @@ class FoldProgress:
         """The next offset of a partition, 0 before the first report."""
         return self._reached.get(partition, 0)
 
+    def known(self) -> list[tuple[int, int]]:
+        """(partition, next offset) of those of which anything was reported."""
+        return list(self._reached.items())
+
     def advance(self, partition: int, next_offset: int) -> None:
         """Report that the views have every record below `next_offset`. Never moves back."""
         if next_offset <= self._reached.get(partition, 0):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from time import perf_counter
 
 from commands.errors import Unavailable
@@ -21,7 +22,7 @@ RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 class Runner:
-    """Folds every partition of a log into one generation of views, for ever.
+    """Folds partitions of a log into one generation of views, for ever.
 
     Each partition starts from the views' own position, never from anything remembered elsewhere. While a store
     is away it waits and begins again from the position; a record is parked only when it cannot be folded.
@@ -36,24 +37,27 @@ class Runner:
         *,
         max_batch: int = MAX_BATCH,
         measures: FoldMeasures | None = None,
+        partitions: Iterable[int] | None = None,
     ) -> None:
-        """`fanout` and `notifier`: the ways out, which are for the generation that is served."""
+        """`fanout` and `notifier`: the ways out, which are for the generation that is served. `partitions`: those to
+        fold; None: all."""
+        mine = list(range(log.partitions) if partitions is None else partitions)
         self._log = log
         self._store = store
         self._fanout = fanout
         self._notifier = notifier
         self._max_batch = max_batch
         self.measures = measures or FoldMeasures()
-        self._folds = {partition: BatchFold(store) for partition in range(log.partitions)}
-        self.turns = {partition: asyncio.Lock() for partition in range(log.partitions)}
+        self._folds = {partition: BatchFold(store) for partition in mine}
+        self.turns = {partition: asyncio.Lock() for partition in mine}
         """Whoever holds a partition's turn has it between two batches."""
         self.positions: dict[int, int] = {}
         """Partition → the offset up to which the views have everything, as far as this runner knows."""
 
     async def run(self) -> None:
-        """Follow all partitions until cancelled. Raises LogMismatch if the views belong to another log."""
+        """Follow its partitions until cancelled. Raises LogMismatch if the views belong to another log."""
         async with asyncio.TaskGroup() as tasks:
-            for partition in range(self._log.partitions):
+            for partition in self._folds:
                 tasks.create_task(self._follow(partition))
 
     async def step_to(self, partition: int, offset: int) -> None:

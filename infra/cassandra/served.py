@@ -6,87 +6,78 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 
-from commands.chat import Chat, Member
 from commands.errors import Unavailable
 from infra.cassandra.connection import Connection
-from infra.cassandra.generations import Generations
+from infra.cassandra.generations import READER_S, Generations
 from infra.cassandra.keyspace import Keyspace
 from infra.cassandra.queries import CassandraChatViews
-from projections.ports import Entry, FirstUse, Page, Refused, Summary
+from projections.served import ServedViews
+from streams.registry import POLL_S
 
-LOOK_S = 5.0
+SETTLE_S = 2.0
+"""From noticing a switch until this gateway moves: by then workers publish only what both generations have."""
+_MOMENT_S = 0.05
 
 log = logging.getLogger(__name__)
 
 
-class ServedViews:
+class RegisteredViews(ServedViews):
     """`ChatViews` of whatever generation is served. A gateway may start before Cassandra can be reached."""
 
-    def __init__(self, connection: Connection, generations: Generations) -> None:
+    def __init__(self, connection: Connection, generations: Generations, name: str) -> None:
+        """`name`: of this process."""
         self._connection = connection
         self._generations = generations
+        self._name = name
         self._generation: int | None = None
         self._views: CassandraChatViews | None = None
+        self._told_at = 0.0
+        self.told: Callable[[], Collection[tuple[int, int]]] = tuple
+        """(partition, offset) that readers may know to be in the views: another generation must have that too."""
 
     async def run(self) -> None:
         """Follow the registry until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_S)
             try:
                 await self.look()
             except Unavailable as error:
                 log.info("which generation is served cannot be asked: %s", error)
+            await asyncio.sleep(POLL_S)
 
-    async def look(self) -> CassandraChatViews:
-        """Ask the registry. Raises Unavailable, also where no worker has made the views yet."""
+    async def look(self) -> None:
+        """Ask the registry, and move if it says so. Raises Unavailable, also where no worker has made the views yet."""
         served = await self._generations.served()
         if served is None:
             raise Unavailable("no generation of the views is served yet: a worker makes the first one")
-        if self._views is None or served != self._generation:
+        if served != self._generation:
+            views = CassandraChatViews(Keyspace(self._connection, self._generations.keyspace(served)))
+            if self._views is not None:
+                await asyncio.sleep(SETTLE_S)
+                await self._caught_up(views)
+            self._views, self._generation = views, served
+            self._told_at = 0.0
             log.info("generation %d of the views is served", served)
-            self._views = CassandraChatViews(Keyspace(self._connection, self._generations.keyspace(served)))
-            self._generation = served
+        now = asyncio.get_running_loop().time()
+        if now >= self._told_at + READER_S / 4 or not self._told_at:
+            await self._generations.tell(self._name, served)
+            self._told_at = now
+
+    async def now(self) -> CassandraChatViews:
+        if self._views is None:
+            await self.look()
+        assert self._views is not None, "look gives views or raises"
         return self._views
-
-    async def _now(self) -> CassandraChatViews:
-        return self._views or await self.look()
-
-    async def ping(self) -> None:
-        """Return if the views answer. Raises Unavailable."""
-        await (await self._now()).ping()
 
     async def positions(self) -> dict[int, int]:
         """Partition → next offset that the fold wants. Raises Unavailable."""
-        return await (await self._now()).reached()
+        return await (await self.now()).reached()
 
-    async def chat(self, chat_id: str) -> Chat | None:
-        return await (await self._now()).chat(chat_id)
-
-    async def chats_of(self, user_id: str) -> list[str]:
-        return await (await self._now()).chats_of(user_id)
-
-    async def summaries(self, user_id: str, chat_ids: Collection[str]) -> list[Summary]:
-        return await (await self._now()).summaries(user_id, chat_ids)
-
-    async def members(self, chat_id: str, after: str, limit: int) -> list[Member]:
-        return await (await self._now()).members(chat_id, after, limit)
-
-    async def entries_after(self, chat_id: str, seq: int, limit: int, messages_only: bool = False) -> Page:
-        return await (await self._now()).entries_after(chat_id, seq, limit, messages_only)
-
-    async def entries_before(self, chat_id: str, seq: int, limit: int, messages_only: bool = False) -> Page:
-        return await (await self._now()).entries_before(chat_id, seq, limit, messages_only)
-
-    async def entries_at(self, keys: Sequence[tuple[str, int]]) -> list[Entry]:
-        return await (await self._now()).entries_at(keys)
-
-    async def first_use(self, chat_id: str, message_id: str) -> FirstUse | None:
-        return await (await self._now()).first_use(chat_id, message_id)
-
-    async def refused_at(self, chat_id: str, offset: int) -> Refused | None:
-        return await (await self._now()).refused_at(chat_id, offset)
-
-    async def seq_before(self, chat_id: str, at_us: int) -> int:
-        return await (await self._now()).seq_before(chat_id, at_us)
+    async def _caught_up(self, views: CassandraChatViews) -> None:
+        """Wait until they have all that readers may know of."""
+        while True:
+            reached = await views.reached()
+            if all(reached.get(partition, 0) >= offset for partition, offset in self.told()):
+                return
+            await asyncio.sleep(_MOMENT_S)

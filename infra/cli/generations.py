@@ -259,9 +259,9 @@ async def pause(estate: Estate, number: int, paused: bool) -> bool:
     generation = registered.generations.get(number)
     if generation is None:
         raise Fault(f"there is no generation {number}", "tidings projections list shows them")
-    await estate.registry.put(replace(generation, paused=paused))
     if paused and number == registered.served:
-        remarks().print("this one is served: until it is resumed, readers see nothing new", style="bold")
+        raise Fault(f"generation {number} is served: readers would see nothing new", "switch to another one first")
+    await estate.registry.put(replace(generation, paused=paused))
     print(f"generation {number} is {'paused' if paused else 'folded again'}")
     return True
 

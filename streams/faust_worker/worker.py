@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,8 @@ class FaustWorker:
         self._look_s = look_s
         self._stall_s = stall_s
         self.watch = LagWatch(asyncio.get_running_loop().time)
+        self._changing = asyncio.Lock()
+        """Held while partitions come or go."""
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._app = _app(membership)
         self._app.on_partitions_revoked.connect(self._on_revoked, weak=False)
@@ -147,10 +149,19 @@ class FaustWorker:
     async def _on_assigned(self, _: Any, /, *arguments: Any, **options: Any) -> None:
         """Every partition is taken over anew, also one that was ours before: others may have had it meanwhile."""
         assigned: Iterable[TP] = arguments[0]
+        async with self._changing:
+            await self._begin([tp.partition for tp in assigned if tp.topic == self._topic])
+
+    async def take_over_again(self) -> None:
+        """Give up every partition and take it over at once, with a fold that is made now."""
+        async with self._changing:
+            await self._begin(list(self.slots))
+
+    async def _begin(self, partitions: Sequence[int]) -> None:
         await self._close_slots(list(self.slots))
-        for tp in assigned:
-            if tp.topic == self._topic:
-                self.slots[tp.partition] = Slot(self._make_fold(tp.partition), self._seek_in(tp), self._failed)
+        for partition in partitions:
+            seek = self._seek_in(TP(self._topic, partition))
+            self.slots[partition] = Slot(self._make_fold(partition), seek, self._failed)
         if self.slots:
             logger.info("partitions %s", ", ".join(map(str, sorted(self.slots))))
             ready = [asyncio.ensure_future(slot.ready.wait()) for slot in self.slots.values()]
@@ -160,7 +171,8 @@ class FaustWorker:
 
     async def _on_revoked(self, _: Any, /, *arguments: Any, **options: Any) -> None:
         revoked: Iterable[TP] = arguments[0]
-        await self._close_slots([tp.partition for tp in revoked if tp.topic == self._topic])
+        async with self._changing:
+            await self._close_slots([tp.partition for tp in revoked if tp.topic == self._topic])
 
     async def _close_slots(self, partitions: Iterable[int]) -> None:
         closing = [(partition, self.slots.pop(partition)) for partition in partitions if partition in self.slots]
