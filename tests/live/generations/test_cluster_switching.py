@@ -23,7 +23,7 @@ async def test_chat_goes_on_through_rebuild_switch_rollback_and_drop(cluster: Cl
     cluster.start()
     gateway = cluster.gateways[0]
     [served] = [each["generation"] for each in await standings(gateway) if each["state"] == "served"]
-    town = await settle_town(gateway, Random(7))
+    town = await settle_town(gateway, Random(7), 0.3)
     async with client(gateway) as http, talking(town):
         await town.speak_up()
         rebuilt = json.loads(await tidings(gateway, "projections", "rebuild", "timeline", "--workers", "2", "--json"))
