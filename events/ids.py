@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import re
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 _V7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _CHAT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[57][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -57,6 +57,11 @@ def unix_us(moment: datetime) -> int:
     """Microseconds since 1970 of an aware time."""
     since = moment - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def from_us(us: int) -> datetime:
+    """The aware time so many microseconds after 1970: the inverse of `unix_us`."""
+    return datetime.fromtimestamp(us // 1_000_000, UTC) + timedelta(microseconds=us % 1_000_000)
 
 
 def direct_chat_id(one: str, other: str) -> str:

@@ -31,11 +31,12 @@ from commands.sessions import EndedSessions, RefreshTokens, Sessions
 from events.ids import uuid7
 from events.log import Position
 from infra.master_key import MasterKey, derive
-from infra.metrics.collectors import GatewayMetrics
+from infra.metrics.collectors import GatewayMetrics, PushMetrics
 from infra.metrics.process import Heartbeat, ProcessMetrics, tell
 from infra.parts import Parts, Work
 from infra.passwords import Argon2Passwords
 from infra.patience import patiently
+from infra.push.role import open_role
 from infra.settings import Settings
 from infra.sql.accounts import SqlAccounts
 from infra.sql.database import Database
@@ -125,8 +126,9 @@ async def running(
         sealer = Sealer(keys)
 
         departure: list[Departure] = []
+        account_store = SqlAccounts(database, master_key)
         accounts = Accounts(
-            SqlAccounts(database, master_key),
+            account_store,
             sessions,
             passwords,
             now,
@@ -157,6 +159,8 @@ async def running(
             sealer=sealer,
             presence=PresenceQueries(parts.presence, acquaintance),
         )
+        device_store = SqlDevices(database)
+        devices = Devices(device_store, now)
         services = Services(
             now=now,
             accounts=accounts,
@@ -170,7 +174,7 @@ async def running(
             cors_origins=settings.cors_origins,
             demo=DemoCodes(now) if demo else None,
             chats=chats,
-            devices=Devices(SqlDevices(database), now),
+            devices=devices,
         )
         beat = Heartbeat(services.health)
         process = ProcessMetrics(services.health, beat, settings.node or "")
@@ -183,6 +187,16 @@ async def running(
             "sealing keys": sealer.run,
             "erasures": partial(_finish_erasures, accounts),
         }
+        pushing: dict[str, Work] = {}
+        if parts.push is not None:
+            role = await open_role(
+                settings, parts.push, views, device_store, account_store, sealer, parts.presence, now, stack
+            )
+            devices.observers.append(parts.push.any_device.came)
+            if await device_store.any():
+                parts.push.any_device.came()
+            pushing["pushes"] = role.run
+            tell(services.metrics, [PushMetrics(role.stream.counts)])
         if parts.announcements is not None:
             newsroom = Newsroom(parts.announcements, session_store, keys, ended, sealer, now)
             newsroom.speak_for(sessions, accounts)
@@ -194,6 +208,8 @@ async def running(
         while parts.catches_up and not await progress.reach(await log.end(), timeout_s=1.0):
             _raise_failure(background)
             logger.info("folding what the views lack: %s of %s", progress.position(0), (await log.end())[0])
+        # Not before: from views that lack what was read, people would hear of it again.
+        background += [asyncio.create_task(run(), name=name) for name, run in pushing.items()]
         yield App(
             settings, now, log, views, progress, commands, accounts, sealer, gateway, services, traced, background
         )

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
 
-from infra.layout import accounts_file, log_file, views_file
+from infra.layout import accounts_file, log_file, push_file, views_file
 from infra.memory.fanout import MemoryFanout
 from infra.memory.presence import MemoryPresence
 from infra.metrics.collectors import EmbeddedLag, FoldMetrics, HeardMetrics, LogMetrics, SpokenMetrics
 from infra.parts import Parts
+from infra.push.embedded import open_queues
 from infra.secrets import load_secrets
 from infra.settings import Settings
 from infra.sql.database import sqlite_url
@@ -36,7 +37,11 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
     def open_views(generation: int) -> SqliteViews:
         return SqliteViews(views_file(settings.data, generation), log.incarnation, log.ends())
 
-    generations = await Generations.open(log, FileRegistry(settings.data), open_views, fanout, str(os.getpid()))
+    notifier, push = None, None
+    if settings.push != "off":
+        notifier, push = open_queues(push_file(settings.data), log.incarnation, log.partitions, now, stack)
+    registry = FileRegistry(settings.data)
+    generations = await Generations.open(log, registry, open_views, fanout, str(os.getpid()), notifier)
     stack.callback(generations.close)
     views = generations.views
     return Parts(
@@ -57,5 +62,6 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
         presence=MemoryPresence(now),
         checks={"log": log.ping, "views": views.ping},
         work={"generations": generations.run},
+        push=push,
         catches_up=True,
     )

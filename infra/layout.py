@@ -26,6 +26,11 @@ def accounts_file(data: Path) -> Path:
     return data / "accounts.db"
 
 
+def push_file(data: Path) -> Path:
+    """Pushes that wait, and what became of others. Without it, what waits is not pushed."""
+    return data / "push.db"
+
+
 def demo_file(data: Path) -> Path:
     """Which users and chats the demo made."""
     return data / "demo.json"

@@ -12,6 +12,7 @@ from api.presence import Presence
 from api.presence.acquaintance import Groups
 from commands.announcements import Announcements
 from commands.ports import EventLog
+from infra.push.role import PushQueues
 from infra.secrets import Secrets
 from projections.ports import ChatViews
 from streams.measures import FoldMeasures
@@ -53,5 +54,7 @@ class Parts:
     """Once the gateway is attached: begin to hear what others tell."""
     unlisten: Callable[[], Awaitable[None]] = _nothing
     work: Mapping[str, Work] = field(default_factory=dict)
+    push: PushQueues | None = None
+    """Present where this process pushes."""
     catches_up: bool = False
     """This process folds, and serves nobody before the views have the whole log."""

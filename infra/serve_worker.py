@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
 import uvicorn
@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from api.http.status import status_app
 from infra.metrics.process import Heartbeat, ProcessMetrics, tell
+from infra.parts import Work
 from infra.serve import listen, url_of
 from infra.settings import Settings
 from infra.worker import run, working
@@ -66,13 +67,26 @@ async def _work(
         beating = asyncio.create_task(beat.run(), name="heartbeat")
         try:
             on_ready(url_of(listener))
-            await worker.run()
+            await _together({"worker": worker.run, **parts.work})
         finally:
             health.draining = True
             server.should_exit = True
             beating.cancel()
             await asyncio.wait([answering, beating])
     logger.info("handed over")
+
+
+async def _together(works: Mapping[str, Work]) -> None:
+    """Run all of them until one ends, which is never a good end, or until cancelled."""
+    tasks = [asyncio.create_task(work(), name=name) for name, work in works.items()]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in done:
+        task.result()
 
 
 class _Beside(uvicorn.Server):

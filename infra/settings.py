@@ -73,6 +73,23 @@ class Settings(BaseSettings):
     s3_endpoint: str | None = None
     """URL of what speaks like S3 and is not Amazon's."""
 
+    push: Literal["on", "off"] | None = None
+    """Whether people who are away hear of messages. Unset: on, in a worker only if it can reach the accounts."""
+    push_fcm_account: Path | None = None
+    """Key file of a Google service account, for devices of Android and the web."""
+    push_fcm_url: str | None = None
+    """Instead of Google's."""
+    push_apns_key: Path | None = None
+    """Key file from Apple, `AuthKey_….p8`, for iPhones; the next three go with it."""
+    push_apns_key_id: str | None = None
+    push_apns_team_id: str | None = None
+    push_apns_topic: str | None = None
+    """The app's bundle id."""
+    push_apns_url: str | None = None
+    """Instead of Apple's two services."""
+    push_apns_ca: Path | None = None
+    """Certificates to believe instead of the system's, in PEM."""
+
     argon2_time_cost: int = Field(default=2, ge=1, le=100)
     argon2_memory_kib: int = Field(default=19_456, ge=8, le=4_194_304)
     argon2_at_once: int = Field(default=2, ge=1, le=64)

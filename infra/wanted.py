@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from commands.errors import FieldError
 from infra.settings import PREFIX, BadSettings, Settings
+
+log = logging.getLogger(__name__)
 
 _WANTED = {
     "kafka": "the brokers, host:port,…",
@@ -32,6 +35,12 @@ class ForWorker:
     member: str
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class ForPush:
+    accounts_url: str
+    master: bytes
+
+
 def for_gateway(settings: Settings) -> ForGateway:
     """Raises BadSettings. No secret is ever made up here: each gateway would have another one."""
     missing = _missing(settings, "kafka", "cassandra", "redis", "accounts_url", "master_key", "jwt_secret")
@@ -50,6 +59,20 @@ def for_worker(settings: Settings) -> ForWorker:
     if missing or settings.redis is None or settings.node is None:
         raise _refused(missing)
     return ForWorker(settings.redis, settings.node)
+
+
+def for_push(settings: Settings) -> ForPush | None:
+    """None where this worker is not to push, or by default lacks what it takes. Raises BadSettings."""
+    if settings.push == "off":
+        return None
+    missing = _missing(settings, "accounts_url", "master_key")
+    url, master = settings.accounts_url, settings.master_secret
+    if not missing and url is not None and master is not None:
+        return ForPush(url, master)
+    if settings.push == "on":
+        raise _refused(missing)
+    log.info("no pushes from here: %s", "; ".join(f"{each.field}: {each.message}" for each in missing))
+    return None
 
 
 def _missing(settings: Settings, *names: str) -> list[FieldError]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -20,14 +21,17 @@ from infra.cassandra.first import served_or_first
 from infra.cassandra.fold_store import CassandraFoldStore
 from infra.cassandra.generations import Generations
 from infra.cassandra.keyspace import Keyspace
+from infra.cassandra.served import RegisteredViews
 from infra.clustered import contact, open_log
 from infra.kafka.dead_letters import KafkaDeadLetters
 from infra.kafka.log import KafkaLog
 from infra.kafka.sender import Sender
 from infra.kafka.topics import Topic, Topics
-from infra.metrics.collectors import FoldMetrics, SpokenMetrics, WorkerLag
+from infra.metrics.collectors import FoldMetrics, PushMetrics, SpokenMetrics, WorkerLag
+from infra.parts import Work
 from infra.patience import patiently
-from infra.redis import members, newest
+from infra.push.clustered import open_pushes, open_queues
+from infra.redis import members, newest, presence
 from infra.redis.address import parse
 from infra.redis.bus import Bus
 from infra.redis.connection import Connection as RedisConnection
@@ -36,13 +40,14 @@ from infra.redis.members import MemberSetKeeper
 from infra.redis.newest import NewestMessages
 from infra.settings import Settings
 from infra.tracing.setup import tracing
-from infra.wanted import for_worker
+from infra.wanted import for_push, for_worker
 from projections.ports import FoldStore
 from streams.faust_worker.generations import WorkerGenerations
 from streams.faust_worker.worker import FaustWorker, Membership
 from streams.measures import FoldMeasures
 from streams.partition import PartitionFold
 from streams.ports import Fanout
+from streams.push.notifier import Notifier
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +60,8 @@ class Working:
     health: Health
     collectors: Sequence[Collector]
     """What it tells at /metrics."""
+    work: Mapping[str, Work] = field(default_factory=dict)
+    """What runs beside the worker, under which name."""
 
 
 @asynccontextmanager
@@ -83,19 +90,29 @@ async def working(settings: Settings) -> AsyncIterator[Working]:
         stack.push_async_callback(traced.close)
         traced.follow(measures)
         letters = await dead_letters_of(membership, log, stack, replication=settings.replication)
-        folded = WorkerGenerations(generation, log, generations, store_of, letters, fanout, measures)
+        notifier: Notifier | None = None
+        work: dict[str, Work] = {}
+        pushes: list[Collector] = []
+        if (for_pushes := for_push(settings)) is not None:
+            notifier, queues = await open_queues(settings, log, wanted.member, utc_now, stack)
+            served = RegisteredViews(cassandra, generations, f"{wanted.member}-push")
+            role, sealer = await open_pushes(settings, for_pushes, queues, served, redis, utc_now, stack)
+            work = {"pushes": role.run, "sealing keys": sealer.run, "served generation": served.run}
+            pushes = [PushMetrics(role.stream.counts)]
+        folded = WorkerGenerations(generation, log, generations, store_of, letters, fanout, measures, notifier)
         worker = FaustWorker(membership, folded.make_fold, log.end, fanout)
         following = asyncio.create_task(folded.run(worker), name="generations")
         stack.push_async_callback(_ended, following)
         health = Health({"log": log.ping, "views": lambda: store_of(folded.home).ping(), "redis": redis.ping})
-        yield Working(worker, health, (FoldMetrics(measures), WorkerLag(worker), SpokenMetrics(fanout.measures)))
+        told = (FoldMetrics(measures), WorkerLag(worker), SpokenMetrics(fanout.measures), *pushes)
+        yield Working(worker, health, told, work)
 
 
 async def _tell_gateways(
     settings: Settings, url: str, partitions: int, stack: AsyncExitStack
 ) -> tuple[RedisFanout, RedisConnection]:
     name, namespace, address = settings.node or "worker", settings.cassandra_keyspace, parse(url)
-    redis = RedisConnection(address, name=name, scripts=(*newest.SCRIPTS, *members.SCRIPTS))
+    redis = RedisConnection(address, name=name, scripts=(*newest.SCRIPTS, *members.SCRIPTS, *presence.SCRIPTS))
     await redis.start()
     stack.push_async_callback(redis.stop)
     bus = Bus(address, name=name)
@@ -119,12 +136,13 @@ async def folding(
     stack: AsyncExitStack,
     *,
     dead_letters: str = DEAD_LETTERS_TOPIC,
+    notifier: Notifier | None = None,
 ) -> FaustWorker:
     """A worker, not yet running, that folds the log into one store. Raises TopicUnsuitable, Unavailable."""
     letters = await dead_letters_of(membership, log, stack, topic=dead_letters)
 
     def make_fold(partition: int) -> PartitionFold:
-        return PartitionFold(partition, store, letters, fanout)
+        return PartitionFold(partition, store, letters, fanout, notifier=notifier)
 
     return FaustWorker(membership, make_fold, log.end, fanout)
 
@@ -148,6 +166,10 @@ async def dead_letters_of(
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

@@ -254,6 +254,34 @@ CHAPTERS: tuple[Chapter, ...] = (
         ),
     ),
     Chapter(
+        "Pushes",
+        (
+            _counter(
+                "pushes",
+                FOLDS,
+                "Pushes tried, by what became of them.",
+                "`sent` is normal; `gone` are dead tokens, whose devices are removed; `busy` are tried again; "
+                "`refused` are dead letters; `logged` had no provider set up.",
+                "result",
+            ),
+            _counter("push_notes", FOLDS, "Messages looked at for push.", "The message rate, while there are devices."),
+            _counter(
+                "push_repeats",
+                FOLDS,
+                "Notes that had been stored before.",
+                "Some after a fold was taken over; each is pushed once.",
+            ),
+            _counter("push_retries", FOLDS, "Retries that came due.", "Follows `busy`."),
+            _counter("push_dead", FOLDS, "Pushes given up: refused, or busy for 24 hours.", "Always 0 in health."),
+            _gauge(
+                "push_behind_seconds",
+                FOLDS,
+                "How old the last message was when its pushes were sent.",
+                "Under 1. Growing: a provider is slow, or the process has too little CPU. Retries show here too.",
+            ),
+        ),
+    ),
+    Chapter(
         "The process",
         (
             _gauge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from api.ws.gateway import Gateway
 from infra.metrics.families import counter, counters, gauge, gauges, histogram
 from streams.measures import FanoutMeasures, FoldMeasures, LogMeasures
 from streams.progress import FoldProgress
+from streams.push.stream import Counts
 
 if TYPE_CHECKING:  # one process has no Faust, and a worker no log of its own
     from infra.sqlite.log import SqliteLog
@@ -99,6 +101,25 @@ class FoldMetrics(Collector):
         yield counters("tidings_fold_refused", told.refused)
         yield counter("tidings_fold_repeats", told.repeats)
         yield counter("tidings_fold_parked", told.parked)
+
+
+class PushMetrics(Collector):
+    """What a process pushes."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        told = self._counts
+        results: Counter[str] = Counter()
+        for (_, result), number in told.results.items():
+            results[result] += number
+        yield counters("tidings_pushes", results)
+        yield counter("tidings_push_notes", told.notes)
+        yield counter("tidings_push_repeats", told.repeats)
+        yield counter("tidings_push_retries", told.retries)
+        yield counter("tidings_push_dead", told.dead)
+        yield gauge("tidings_push_behind_seconds", told.behind_s)
 
 
 class HeardLag(Collector):

@@ -22,9 +22,8 @@ CREATE TABLE IF NOT EXISTS positions (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dead_letters (
     at_ms INTEGER NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL,
-    key TEXT NOT NULL, reason TEXT NOT NULL, value BLOB NOT NULL,
-    PRIMARY KEY (topic, partition, offset)
-) WITHOUT ROWID;
+    key TEXT NOT NULL, reason TEXT NOT NULL, value BLOB NOT NULL
+);
 CREATE TABLE IF NOT EXISTS outcomes (
     number INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, user_id TEXT NOT NULL, device_id TEXT NOT NULL,
     platform TEXT NOT NULL, chat_id TEXT NOT NULL, seq INTEGER NOT NULL, result TEXT NOT NULL, detail TEXT NOT NULL
@@ -32,7 +31,7 @@ CREATE TABLE IF NOT EXISTS outcomes (
 """
 _LOOK_EVERY = 64
 
-Work = Callable[[sqlite3.Connection], None]
+Work = Callable[[sqlite3.Connection], object]
 
 
 class PushFile:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from commands.errors import Unavailable
@@ -18,6 +18,7 @@ from commands.ports import EventLog
 from projections.ports import Changes, FoldStore
 from streams.dead_letters import DeadLetters
 from streams.faust_worker.worker import FaustWorker
+from streams.gate import Notes
 from streams.measures import FoldMeasures
 from streams.partition import PartitionFold
 from streams.ports import Fanout
@@ -54,6 +55,7 @@ class WorkerGenerations:
         letters: DeadLetters,
         fanout: Fanout,
         measures: FoldMeasures | None = None,
+        notifier: Notes | None = None,
     ) -> None:
         self.home = home
         self._log = log
@@ -62,12 +64,14 @@ class WorkerGenerations:
         self._letters = letters
         self._fanout = fanout
         self._measures = measures
+        self._notifier = notifier
         self._followers: dict[int, _Follower] = {}
         self._cautious_until = 0.0
 
     def make_fold(self, partition: int) -> PartitionFold:
         """The fold of the home generation."""
-        return PartitionFold(partition, self._make_store(self.home), self._letters, self, self._measures)
+        store = self._make_store(self.home)
+        return PartitionFold(partition, store, self._letters, self, self._measures, self._notifier)
 
     async def publish(self, changes: Changes) -> None:
         """Tell gateways, whichever of both generations they read."""
@@ -136,9 +140,20 @@ class WorkerGenerations:
         )
 
     async def _move(self, worker: FaustWorker, number: int) -> None:
-        old = self.home
+        old, runner = self.home, self._followers[number].runner
         await self._stop(number)
+        if not await self._has_passed(worker, runner.positions):
+            return  # it is followed again with the next look
         self.home = number
         await worker.take_over_again()
         await self._follow({old, *self._followers}, frozenset(worker.slots))
         logger.info("generation %d of the views is the one that gateways hear of", number)
+
+    async def _has_passed(self, worker: FaustWorker, positions: Mapping[int, int]) -> bool:
+        """Whether the home is as far. Nobody would notify of what only the other generation has folded."""
+        for _ in range(int(PATIENCE_S / _MOMENT_S)):
+            slots = worker.slots.items()
+            if all(slot.fold.next_offset >= positions.get(partition, 0) for partition, slot in slots):
+                return True
+            await asyncio.sleep(_MOMENT_S)
+        return False

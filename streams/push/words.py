@@ -1,0 +1,73 @@
+"""What a push says, in the reader's language. With the sixth of a screen that there is, it cuts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from events.types import MessageKind
+
+MAX_TITLE = 100
+"""Characters. With `MAX_BODY` this stays far below the 4 KB that providers take, whatever the script."""
+MAX_BODY = 240
+_INVISIBLE = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    new_message: str
+    photo: str
+    file: str
+    somebody: str
+    """A person whose name is not known any more."""
+
+
+LANGUAGES = {
+    "en": Language("New message", "Photo", "File", "Somebody"),
+    "ko": Language("새 메시지", "사진", "파일", "알 수 없음"),
+    "de": Language("Neue Nachricht", "Foto", "Datei", "Jemand"),
+    "es": Language("Nuevo mensaje", "Foto", "Archivo", "Alguien"),
+    "fr": Language("Nouveau message", "Photo", "Fichier", "Quelqu'un"),
+    "ja": Language("新着メッセージ", "写真", "ファイル", "不明"),
+    "pt": Language("Nova mensagem", "Foto", "Arquivo", "Alguém"),
+    "zh": Language("新消息", "图片", "文件", "未知用户"),
+}
+
+
+def language(locale: str | None) -> Language:
+    """That of a tag such as `pt-BR`; English where we have none."""
+    primary = re.split("[-_]", locale or "en")[0].lower()
+    return LANGUAGES.get(primary, LANGUAGES["en"])
+
+
+def words(
+    locale: str | None,
+    kind: MessageKind,
+    text: str | None,
+    sender: str | None,
+    chat_title: str | None,
+) -> tuple[str | None, str]:
+    """(title, body). `text` is None where it was erased; `chat_title` is None in a direct chat."""
+    its = language(locale)
+    said = _line(text or "", MAX_BODY)
+    match kind:
+        case "IMAGE":
+            said = f"📷 {said or its.photo}"
+        case "FILE":
+            said = f"📎 {said or its.file}"
+        case "TEXT":
+            said = said or its.new_message
+    name = _line(sender or its.somebody, MAX_TITLE)
+    if chat_title is None:
+        return name, said
+    return _line(chat_title, MAX_TITLE), f"{name}: {said}"
+
+
+def without_content(locale: str | None) -> tuple[None, str]:
+    """(title, body) for those who want nothing shown: neither who wrote, nor where, nor what."""
+    return None, language(locale).new_message
+
+
+def _line(text: str, limit: int) -> str:
+    line = _INVISIBLE.sub(" ", text[: limit * 2]).strip()
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
