@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import cycle
 from random import Random
 from typing import Any
 
@@ -64,8 +65,15 @@ class Talker:
     """
 
     def __init__(
-        self, name: str, ws_url: str, token: str, random: Random, speak: Callable[[Talker], None], pace_s: float
+        self,
+        name: str,
+        ws_urls: Sequence[str],
+        token: str,
+        random: Random,
+        speak: Callable[[Talker], None],
+        pace_s: float,
     ) -> None:
+        """`ws_urls`: servers of one product; it goes on to the next one when a connection ends or cannot be made."""
         self.name = name
         self.books = Books()
         self.faults: list[str] = []
@@ -85,7 +93,7 @@ class Talker:
         """`reconnect` frames."""
         self.resuming: set[str] = set()
         """Chats that the latest `connect` resumed."""
-        self._ws_url = ws_url
+        self._ws_urls = cycle(ws_urls)
         self._token = token
         self._random = random
         self._speak = speak
@@ -117,7 +125,7 @@ class Talker:
             try:
                 self._transport, _ = await ws_connect(
                     lambda line=line: line,
-                    self._ws_url,
+                    next(self._ws_urls),
                     extra_headers={"Sec-WebSocket-Protocol": "chat.v1"},
                     websocket_handshake_timeout=_HANDSHAKE_S,
                 )

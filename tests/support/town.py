@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from events.ids import uuid7
 from tests.support.talkers import Talker
 
 PACE_S = 0.02
@@ -85,36 +87,54 @@ async def register(http: httpx.AsyncClient) -> User:
     return User(answer.json()["user"]["user_id"], answer.json()["access_token"])
 
 
-async def settle_town(server: Served, random: Random, pace_s: float = PACE_S) -> Town:
-    """Six people with three direct chats and two open groups between them, and a wanderer."""
+async def settle_town(server: Served, random: Random, pace_s: float = PACE_S, *more: Served) -> Town:
+    """Six people with three direct chats and two open groups between them, and a wanderer. `more`: servers of the
+    same product, over which they are spread."""
     async with client(server) as http:
         users = [await register(http) for _ in range(7)]
         *steady, wanderer = users
         readers: dict[str, User] = {}
         rooms: list[list[User]] = [steady[0:2], steady[2:4], steady[4:6]]
         for one, other in rooms:
-            answer = await http.put(f"/v1/chats/direct/{other.user_id}", headers=one.headers)
-            readers[answer.json()["chat"]["chat_id"]] = one
+            made = await _made(http, "PUT", f"/v1/chats/direct/{other.user_id}", {}, one)
+            readers[made] = one
         rooms += [steady[:4], steady[3:]]
         for owner, *others in rooms[3:]:
             body = {"title": "Square", "member_ids": [other.user_id for other in others], "open": True}
-            answer = await http.post("/v1/chats", json=body, headers=owner.headers)
-            assert answer.status_code == 201, answer.text
-            readers[answer.json()["chat"]["chat_id"]] = owner
+            made = await _made(http, "POST", "/v1/chats", {**body, "chat_id": uuid7(datetime.now(UTC))}, owner)
+            readers[made] = owner
     chats = list(readers)
     squares = chats[3:]
+    urls = [each.ws_url for each in (server, *more)]
     talkers = []
     for number, user in enumerate(steady):
         own = [chat_id for chat_id, members in zip(chats, rooms, strict=True) if user in members]
         talkers.append(
-            Talker(f"talker {number}", server.ws_url, user.token, random, Chatter(random, own).speak, pace_s)
+            Talker(f"talker {number}", _from(urls, number), user.token, random, Chatter(random, own).speak, pace_s)
         )
     wandering = Wanderer(random, squares)
     wanderers = [
-        Talker("wanderer", server.ws_url, wanderer.token, random, wandering.wander, pace_s),
-        Talker("wanderer's other device", server.ws_url, wanderer.token, random, wandering.write, pace_s / 5),
+        Talker("wanderer", urls, wanderer.token, random, wandering.wander, pace_s),
+        Talker("wanderer's other device", _from(urls, 1), wanderer.token, random, wandering.write, pace_s / 5),
     ]
     return Town(server, random, users, readers, talkers, wanderers)
+
+
+async def _made(http: httpx.AsyncClient, method: str, path: str, body: dict[str, Any], owner: User) -> str:
+    """The id of a chat, once the views have it."""
+    async with asyncio.timeout(SETTLE_S):
+        while True:
+            answer = await http.request(method, path, json=body or None, headers=owner.headers)
+            assert answer.status_code in (200, 201, 202), answer.text
+            if answer.status_code != 202:
+                chat_id: str = answer.json()["chat"]["chat_id"]
+                return chat_id
+
+
+def _from(urls: list[str], number: int) -> list[str]:
+    """The same list, begun at another place."""
+    start = number % len(urls)
+    return urls[start:] + urls[:start]
 
 
 @dataclass
@@ -178,10 +198,14 @@ async def events_of(http: httpx.AsyncClient, chat_id: str, reader: User, positio
     has_more = True
     while has_more:
         after = events[-1]["seq"] if events else 0
-        answer = await http.get(
-            f"/v1/chats/{chat_id}/events?after_seq={after}&limit=200",
-            headers={**reader.headers, **({"Tidings-Min-Position": position} if position else {})},
-        )
+        async with asyncio.timeout(SETTLE_S):
+            while True:
+                answer = await http.get(
+                    f"/v1/chats/{chat_id}/events?after_seq={after}&limit=200",
+                    headers={**reader.headers, **({"Tidings-Min-Position": position} if position else {})},
+                )
+                if answer.status_code != 503 or answer.json()["code"] != "not_yet":
+                    break
         assert answer.status_code == 200, answer.text
         events += answer.json()["items"]
         has_more = answer.json()["has_more"]

@@ -9,7 +9,7 @@ from tests.support.talkers import Talker
 
 
 def talker() -> Talker:
-    made = Talker("ana", "ws://nowhere", "", Random(0), lambda talker: None, 1.0)
+    made = Talker("ana", ["ws://nowhere"], "", Random(0), lambda talker: None, 1.0)
     made.hear({"type": "connected", "chats": {"room": {"head_seq": 4}}})
     return made
 
