@@ -21,6 +21,8 @@ GATEWAYS, WORKERS, PARTITIONS = 2, 2, 4
 class Node(Server):
     """`tidings gateway` or `tidings worker`. Its folder holds nothing but what it printed."""
 
+    patience_s = 150.0  # four start at once, beside four services
+
     def __init__(self, folder: Path, kind: str, number: int, settings: Mapping[str, str]) -> None:
         self.kind = kind
         self.name = f"{kind}-{number}"

@@ -39,6 +39,9 @@ class Server:
     from the server. `wrapper` is put before the command line (`strace -D …`); it must leave the pid to the server.
     """
 
+    patience_s = PATIENCE_S
+    """How long it may take to be ready."""
+
     def __init__(
         self, data: Path, settings: Mapping[str, str] | None = None, *, wrapper: Sequence[str] = (), port: int = 0
     ) -> None:
@@ -98,11 +101,11 @@ class Server:
 
     def wait_ready(self) -> None:
         """Return once /readyz says 200. Raises ServerFailed."""
-        process, until = self._running(), monotonic() + PATIENCE_S
+        process, until = self._running(), monotonic() + self.patience_s
         while not self._answers():
             if monotonic() > until:
                 self.kill()
-                raise ServerFailed(f"not ready within {PATIENCE_S:.0f} s\n{self.printed()}")
+                raise ServerFailed(f"not ready within {self.patience_s:.0f} s\n{self.printed()}")
             try:
                 status = process.wait(_POLL_S)
             except subprocess.TimeoutExpired:
