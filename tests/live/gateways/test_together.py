@@ -105,5 +105,5 @@ async def test_an_erasure_at_one_gateway_holds_at_the_other(
 def test_processes_tell_how_they_are(cluster: Cluster) -> None:
     for node in cluster.nodes:
         ready = httpx.get(f"{node.url}/readyz")
-        assert (ready.status_code, ready.json()) == (200, {"degraded": []}), node.name
+        assert (ready.status_code, ready.json()["degraded"]) == (200, []), node.name
         assert httpx.get(f"{node.url}/healthz").json() == {"status": "ok"}
