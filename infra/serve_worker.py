@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from threading import Timer
 
 import uvicorn
 from prometheus_client import CollectorRegistry
@@ -20,6 +22,9 @@ from infra.settings import Settings
 from infra.worker import run, working
 
 logger = logging.getLogger(__name__)
+
+END_S = 10.0
+"""How long handing over and closing may take."""
 
 
 def serve_worker(settings: Settings, on_ready: Callable[[str], object]) -> None:
@@ -44,11 +49,26 @@ async def _serve(settings: Settings, listener: socket.socket, on_ready: Callable
         await asyncio.wait([starting, asked], return_when=asyncio.FIRST_COMPLETED)
     finally:
         asked.cancel()
+        _end_in_any_case(0 if ended.is_set() else 1)
         if not starting.done():
             starting.cancel()
         await asyncio.wait([starting])
     if not starting.cancelled():
         starting.result()
+
+
+def _end_in_any_case(status: int) -> None:
+    """Without Kafka, Faust waits for ever to say goodbye. What was folded is in the views, so an end by force loses
+    nothing."""
+
+    def give_up() -> None:
+        logger.warning("ended without a goodbye: not everything was closed within %.0f s", END_S)
+        logging.shutdown()
+        os._exit(status)
+
+    last = Timer(END_S, give_up)
+    last.daemon = True
+    last.start()
 
 
 async def _work(

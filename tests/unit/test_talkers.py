@@ -14,7 +14,7 @@ def talker() -> Talker:
     return made
 
 
-def event(seq: int, chat_id: str = "room", message_id: str = "m") -> dict[str, Any]:
+def event(seq: int, chat_id: str = "room", message_id: str = "019c99d1-f600-7000-8000-000000000000") -> dict[str, Any]:
     return {
         "type": "event",
         "chat_id": chat_id,

@@ -55,3 +55,13 @@ async def test_sends_go_on_without_postgresql(cluster: Cluster, town: Town) -> N
         finally:
             await asyncio.to_thread(cluster.postgres.start)
         await becomes(partial(readiness, cluster.gateways[0]), (200, []))
+
+
+async def test_processes_end_when_asked_while_kafka_stands_still(cluster: Cluster) -> None:
+    await asyncio.to_thread(cluster.kafka.pause)
+    try:
+        for node in (cluster.gateways[0], cluster.workers[0]):
+            assert await asyncio.to_thread(node.stop, 30) == 0, node.printed()
+    finally:
+        await asyncio.to_thread(cluster.kafka.resume)
+        await asyncio.to_thread(cluster.start)
