@@ -67,6 +67,8 @@ class MessageSent(Data, frozen=True, omit_defaults=True):
     """Sealed: AES-GCM with chat, message and author as additional data (ADR 0004)."""
     file_id: str | None = None
     reply_to_message: str | None = None
+    file: bytes | None = None
+    """What the file is, sealed as the body is: name, type, size. Its bytes are not in the log."""
 
 
 class MessageDelivered(Data, frozen=True):
@@ -100,7 +102,7 @@ NEWEST: dict[str, tuple[int, type[Data]]] = {
     "member.added": (1, MemberAdded),
     "member.removed": (1, MemberRemoved),
     "member.role_changed": (1, RoleChanged),
-    "message.sent": (1, MessageSent),
+    "message.sent": (2, MessageSent),
     "message.delivered": (1, MessageDelivered),
     "message.read": (1, MessageRead),
 }

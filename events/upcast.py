@@ -18,8 +18,14 @@ def _chat_created_1_to_2(data: Plain) -> Plain:
     return {**data, "history": "all" if data["open"] else "since_join"}
 
 
+def _message_sent_1_to_2(data: Plain) -> Plain:
+    """Version 1 had no `file`, which is optional."""
+    return data
+
+
 UPCASTERS: dict[tuple[str, int], Upcaster] = {
     ("chat.created", 1): _chat_created_1_to_2,
+    ("message.sent", 1): _message_sent_1_to_2,
 }
 """(type, version) → the step to version + 1."""
 

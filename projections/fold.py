@@ -16,7 +16,7 @@ from events.codec import Decoded
 from events.ids import unix_us
 from events.log import Record
 from events.types import EventData, MessageRead, MessageSent
-from projections.ports import Changes, Entry, FirstUse, MemberRow, Membership, Moved, Refused
+from projections.ports import Changes, Entry, FileUse, FirstUse, MemberRow, Membership, Moved, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +137,9 @@ def fold_record(
         changes.members[chat.chat_id, actor_id] = MemberRow(chat.chat_id, own, None, offset)
         use = FirstUse(chat.chat_id, data.message_id, chat.seq, None, actor_id, offset)
         _remember(changes, hot, use, occurred_us)
+        if data.file_id is not None:
+            shown = FileUse(data.file_id, chat.chat_id, chat.seq, offset)
+            changes.files[data.file_id, chat.chat_id] = shown
     else:
         before = dict(chat.members)
         evolve(chat, actor_id, data, occurred_us)

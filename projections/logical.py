@@ -1,7 +1,7 @@
 """Comparing views: every adapter gives the same logical rows for the same log, in the same order.
 
 Row by row (table, columns …): `positions` by partition, then `chats`, `members`, `timeline`, `message_ids`, `refused`
-and `parked`, each by chat and then by user, seq, id or offset.
+and `parked`, each by chat and then by user, seq, id or offset; and `files`, by file and chat.
 """
 
 from __future__ import annotations

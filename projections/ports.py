@@ -39,6 +39,15 @@ class FirstUse(msgspec.Struct, frozen=True, gc=False):
     offset: int
 
 
+class FileUse(msgspec.Struct, frozen=True, gc=False):
+    """A chat in which a file was sent, and the last message that did so."""
+
+    file_id: str
+    chat_id: str
+    seq: int
+    offset: int
+
+
 class Refused(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A record that the fold did not let happen. It stays in the log and appears in no other view."""
 
@@ -99,6 +108,8 @@ class Changes:
     uses: list[FirstUse] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
+    files: dict[tuple[str, str], FileUse] = field(default_factory=dict)
+    """(file, chat) → row. Only messages with a file have one."""
     memberships: dict[tuple[str, str], Membership] = field(default_factory=dict)
     """(user, chat) → row."""
     members: dict[tuple[str, str], MemberRow] = field(default_factory=dict)
@@ -179,6 +190,9 @@ class ChatViews(Protocol):
         """The entries of these (chat, seq), in no order, absent ones left out."""
 
     async def first_use(self, chat_id: str, message_id: str) -> FirstUse | None: ...
+
+    async def file_uses(self, file_id: str, after: str, limit: int) -> list[FileUse]:
+        """Chats with `chat_id > after` in which the file was sent, by chat id."""
 
     async def refused_at(self, chat_id: str, offset: int) -> Refused | None: ...
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from commands.chat import Chat, Member
-from projections.ports import ChatViews, Entry, FirstUse, Page, Refused, Summary
+from projections.ports import ChatViews, Entry, FileUse, FirstUse, Page, Refused, Summary
 
 
 class Pingable(ChatViews, Protocol):
@@ -51,6 +51,9 @@ class ServedViews:
 
     async def first_use(self, chat_id: str, message_id: str) -> FirstUse | None:
         return await (await self.now()).first_use(chat_id, message_id)
+
+    async def file_uses(self, file_id: str, after: str, limit: int) -> list[FileUse]:
+        return await (await self.now()).file_uses(file_id, after, limit)
 
     async def refused_at(self, chat_id: str, offset: int) -> Refused | None:
         return await (await self.now()).refused_at(chat_id, offset)

@@ -35,10 +35,12 @@ def logical_rows(keyspace: Keyspace) -> Iterator[tuple[Any, ...]]:
         yield "refused", *row
     for row in _table(keyspace, "parked", "offset, partition, error, value", "chat_id"):
         yield "parked", *row
+    for row in _table(keyspace, "files", "chat_id, seq, offset", "file_id"):
+        yield "files", row[0], id_of(row[1]), *row[2:]
 
 
 def _table(keyspace: Keyspace, table: str, columns: str, key: str, order: str = "") -> Iterator[Row]:
-    """(chat, columns …) of all rows."""
+    """(id, columns …) of all rows. The id is that of the key's first column: a chat's, or a file's."""
     found = keyspace.read_now(f"SELECT DISTINCT {key} FROM {keyspace.name}.{table}")
     for chat_id, values in sorted((id_of(values[0]), values) for values in found):
         for row in _partition(keyspace, table, columns, key, values, order):

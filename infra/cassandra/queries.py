@@ -13,11 +13,11 @@ from events.ids import is_uuid7
 from infra.cassandra.chats import load_chats, summaries, whole
 from infra.cassandra.keyspace import Keyspace
 from infra.cassandra.logical import logical_rows
-from infra.cassandra.tables import PROJECTION, bucket_of, id_of, week_of
+from infra.cassandra.tables import PROJECTION, bucket_of, id_of, key_of, week_of
 from infra.cassandra.timeline import Heads, Timeline
 from projections.inspection import Whole
 from projections.logical import hash_of
-from projections.ports import Entry, FirstUse, Page, Parked, Refused, Summary
+from projections.ports import Entry, FileUse, FirstUse, Page, Parked, Refused, Summary
 
 _CHATS = 500
 _IDS = 100
@@ -79,6 +79,10 @@ class CassandraChatViews:
         if use is not None and use.seq > self._heads.known(chat_id) and use.seq > await self._heads.read(chat_id):
             return None
         return use
+
+    async def file_uses(self, file_id: str, after: str, limit: int) -> list[FileUse]:
+        rows = await self._keyspace.read_one(self._reads.files, key_of(file_id), after, limit)
+        return [FileUse(id_of(row[0]), id_of(row[1]), *row[2:]) for row in rows]
 
     async def refused_at(self, chat_id: str, offset: int) -> Refused | None:
         rows = await self._keyspace.read_one(self._reads.refused, chat_id, offset)

@@ -16,7 +16,7 @@ from cassandra.query import UNSET_VALUE
 from commands.chat import Chat
 from infra.cassandra.statements import Writes
 from infra.cassandra.tables import PROJECTION, bucket_of, key_of, week_of
-from projections.ports import Changes, Entry, FirstUse, MemberRow, Membership, Parked, Refused
+from projections.ports import Changes, Entry, FileUse, FirstUse, MemberRow, Membership, Parked, Refused
 
 Values = tuple[Any, ...]
 """Of one statement: bytes, or UNSET_VALUE for what was never set."""
@@ -61,6 +61,7 @@ class Serialiser:
         yield from map(self._membership, changes.memberships.values())
         yield from map(self._refused, changes.refused)
         yield from map(self._parked, changes.parked)
+        yield from map(self._file, changes.files.values())
 
     def heads(self, changes: Changes) -> Iterator[Unit]:
         """A unit a chat: its head and its members."""
@@ -119,6 +120,11 @@ class Serialiser:
             _bigint(write_time(p.offset)),
         )  # fmt: skip
         return Unit(chat_id, len(p.value) + len(p.error) + _OVERHEAD, ((self._to.parked, values),))
+
+    def _file(self, f: FileUse) -> Unit:
+        file_id = _key(f.file_id)
+        values = (file_id, _key(f.chat_id), _bigint(f.seq), _bigint(f.offset), _bigint(write_time(f.offset)))
+        return Unit(file_id, _OVERHEAD, ((self._to.file, values),))
 
     def _chat(self, chat: Chat, members: list[MemberRow] | tuple[()]) -> Unit:
         chat_id, at = _key(chat.chat_id), _bigint(chat.offset * REVISIONS)

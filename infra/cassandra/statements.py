@@ -20,6 +20,7 @@ class Writes:
     membership: str
     refused: str
     parked: str
+    file: str
     head: str
     member: str
     head_and_member: str
@@ -39,6 +40,7 @@ class Writes:
             membership=insert("chats_by_user", "user_id, chat_id, joined_seq, left_seq, offset"),
             refused=insert("refused", "chat_id, offset, partition, actor_id, code, message_id"),
             parked=insert("parked", "chat_id, offset, partition, error, value"),
+            file=insert("files", "file_id, chat_id, seq, offset"),
             head=insert("chats", head),
             member=insert("chats", f"chat_id, {member}"),
             head_and_member=insert("chats", f"{head}, {member}"),
@@ -77,6 +79,7 @@ class Reads:
     refusals: str
     parked: str
     parked_of: str
+    files: str
     positions: str
 
     @staticmethod
@@ -125,6 +128,10 @@ class Reads:
                 "WHERE chat_id = ? AND offset = ?"
             ),
             parked=f"SELECT chat_id, offset FROM {keyspace}.parked PER PARTITION LIMIT 1",
+            files=(
+                f"SELECT file_id, chat_id, seq, offset FROM {keyspace}.files "
+                "WHERE file_id = ? AND chat_id > ? LIMIT ?"
+            ),
             positions=f"SELECT partition, next_offset, incarnation FROM {keyspace}.positions WHERE projection = ?",
         )
 

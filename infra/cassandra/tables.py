@@ -42,6 +42,9 @@ TABLES = {
     "parked": """(
         chat_id text, offset bigint, partition int, error text, value blob,
         PRIMARY KEY ((chat_id), offset))""",
+    "files": """(
+        file_id text, chat_id text, seq bigint, offset bigint,
+        PRIMARY KEY ((file_id), chat_id))""",
     "positions": """(
         projection text, partition int, next_offset bigint, incarnation text,
         PRIMARY KEY ((projection), partition))""",

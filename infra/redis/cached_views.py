@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from commands.chat import Chat, Member
 from commands.errors import Unavailable
 from infra.redis.newest import NewestMessages
-from projections.ports import ChatViews, Entry, FirstUse, Page, Refused, Summary
+from projections.ports import ChatViews, Entry, FileUse, FirstUse, Page, Refused, Summary
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,9 @@ class CachedViews:
 
     async def first_use(self, chat_id: str, message_id: str) -> FirstUse | None:
         return await self._views.first_use(chat_id, message_id)
+
+    async def file_uses(self, file_id: str, after: str, limit: int) -> list[FileUse]:
+        return await self._views.file_uses(file_id, after, limit)
 
     async def refused_at(self, chat_id: str, offset: int) -> Refused | None:
         return await self._views.refused_at(chat_id, offset)

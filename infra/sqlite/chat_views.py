@@ -13,7 +13,7 @@ from infra.sqlite.logical import logical_rows
 from infra.sqlite.view_tables import ENTRY, HEAD, HEAD_COLUMNS, MASK, MEMBER, SHIFT, id_bytes
 from projections.inspection import Whole
 from projections.logical import hash_of
-from projections.ports import Entry, FirstUse, MemberRow, Page, Parked, Refused, Summary
+from projections.ports import Entry, FileUse, FirstUse, MemberRow, Page, Parked, Refused, Summary
 
 _PAGE_BYTES = 1024 * 1024
 _KEYS_KEPT = 100_000
@@ -179,6 +179,16 @@ class SqliteChatViews:
             (id_bytes(message_id), key),
         )
         return FirstUse(chat_id, message_id, *rows[0]) if rows else None
+
+    async def file_uses(self, file_id: str, after: str, limit: int) -> list[FileUse]:
+        return [
+            FileUse(*row)
+            for row in self._rows(
+                "SELECT file_id, chat_id, seq, offset FROM files WHERE file_id = ? AND chat_id > ? "
+                "ORDER BY chat_id LIMIT ?",
+                (file_id, after, limit),
+            )
+        ]
 
     async def refused_at(self, chat_id: str, offset: int) -> Refused | None:
         rows = self._rows(

@@ -27,6 +27,7 @@ _LOGICAL = {
         "ORDER BY 1, 2"
     ),
     "parked": "SELECT chat_id, offset, partition, error, value FROM parked ORDER BY 1, 2",
+    "files": "SELECT file_id, chat_id, seq, offset FROM files ORDER BY 1, 2",
 }
 
 

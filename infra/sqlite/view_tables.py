@@ -44,6 +44,10 @@ CREATE TABLE IF NOT EXISTS parked (
     error TEXT NOT NULL, value BLOB NOT NULL,
     PRIMARY KEY (chat_id, offset)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files (
+    file_id TEXT NOT NULL, chat_id TEXT NOT NULL, seq INTEGER NOT NULL, offset INTEGER NOT NULL,
+    PRIMARY KEY (file_id, chat_id)
+) WITHOUT ROWID;
 """
 SHIFT = 32
 """A row's `place` in the timeline is `k * 2^32 + seq`."""

@@ -115,6 +115,11 @@ class SqliteViews(SqliteChatViews):
                 "INSERT OR REPLACE INTO parked VALUES (?, ?, ?, ?, ?)",
                 [(p.chat_id, p.offset, p.partition, p.error, p.value) for p in changes.parked],
             )
+        if changes.files:
+            many(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
+                [(f.file_id, f.chat_id, f.seq, f.offset) for f in changes.files.values()],
+            )
         many(
             "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [

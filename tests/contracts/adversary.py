@@ -14,7 +14,7 @@ from typing import Any
 from commands.chat import Chat, Member
 from commands.errors import Unavailable
 from projections.fold import snapshot
-from projections.ports import Changes, Entry, FirstUse, MemberRow, Parked, Refused
+from projections.ports import Changes, Entry, FileUse, FirstUse, MemberRow, Parked, Refused
 
 Write = tuple[str, Any, int, Any]
 """(table, key, write time, row)."""
@@ -24,7 +24,7 @@ class Adversary:
     def __init__(self, break_after: Callable[[int], int | None] = lambda writes: None) -> None:
         """`break_after(number of writes)` says after how many writes this batch breaks off; None: not at all."""
         self._tables: dict[str, dict[Any, tuple[int, Any]]] = {
-            name: {} for name in ("positions", "chats", "members", "timeline", "message_ids", "refused", "parked")
+            name: {} for name in ("positions", "chats", "members", "timeline", "message_ids", "refused", "parked", "files")
         }
         self._break_after = break_after
         self.shuffle: Callable[[list[Write]], None] = lambda writes: None
@@ -54,6 +54,7 @@ class Adversary:
         rows += [("message_ids", (u.chat_id, u.message_id), u.offset, u) for u in changes.uses]
         rows += [("refused", (r.chat_id, r.offset), r.offset, r) for r in changes.refused]
         rows += [("parked", (p.chat_id, p.offset), p.offset, p) for p in changes.parked]
+        rows += [("files", key, f.offset, f) for key, f in changes.files.items()]
         heads: list[Write] = []
         for chat_id, chat in changes.heads.items():
             together: list[Write] = [("chats", chat_id, chat.offset, chat)]
@@ -129,3 +130,6 @@ class Adversary:
         p: Parked
         for _, p in self._all("parked"):
             yield "parked", p.chat_id, p.offset, p.partition, p.error, p.value
+        f: FileUse
+        for _, f in self._all("files"):
+            yield "files", f.file_id, f.chat_id, f.seq, f.offset

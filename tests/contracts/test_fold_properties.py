@@ -48,7 +48,7 @@ people = st.sampled_from(PEOPLE)
 seqs = st.integers(1, 12)
 events: st.SearchStrategy[Data] = st.one_of(
     st.builds(MessageSent, st.sampled_from(IDS), st.just("TEXT"), st.binary(max_size=3)),
-    st.builds(MessageSent, st.sampled_from(IDS), st.just("TEXT"), st.binary(max_size=3)),
+    st.builds(MessageSent, st.sampled_from(IDS), st.just("FILE"), st.binary(max_size=3), st.sampled_from(IDS[:2])),
     st.builds(MessageDelivered, seqs),
     st.builds(MessageRead, seqs),
     st.builds(ChatRetitled, st.sampled_from(["Tea", "Coffee"])),

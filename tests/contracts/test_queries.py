@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from commands.errors import NoSuchChat, NoSuchMessage
+from commands.files import FileInfo, StoredFile
 from events.ids import unix_us, uuid7
 from events.types import (
     ChatCreated,
@@ -23,12 +24,13 @@ from events.types import (
 from infra.cassandra.fold_store import CassandraFoldStore
 from infra.memory.views import MemoryViews
 from infra.sqlite.views import SqliteViews
+from projections.file_access import may_read
 from projections.inbox import InboxPage, inbox, own_chat, place, unread
-from projections.ports import ChatViews, FirstUse, Page
+from projections.ports import ChatViews, FileUse, FirstUse, Page
 from projections.timeline import END, bound_before, events_after, message_at, messages_after, newest_messages
 from streams.batch import BatchFold
 from tests.support.cassandra_views import fold_store
-from tests.support.history import ANA, BEN, CLEO, DAN, DIRECT, ROOM, History
+from tests.support.history import ANA, BEN, CLEO, DAN, DIRECT, NOON, ROOM, History
 
 Folder = Callable[[History], Awaitable[ChatViews]]
 
@@ -296,3 +298,68 @@ async def test_activity_is_the_time_of_the_last_numbered_event(fold: Folder) -> 
     history.add(ANA, ChatRetitled("Coffee"))
     await fold(history)
     assert (await own_chat(views, ANA, ROOM)).chat.at_us == at + 60_000_000
+
+
+# --- who may read a file -----------------------------------------------------------------------------------------
+
+
+def with_file(history: History, file_id: str) -> MessageSent:
+    history.clock.move(1)
+    return MessageSent(uuid7(history.clock()), "FILE", b"sealed", file_id, file=b"what it is")
+
+
+async def readers(views: ChatViews, file_id: str, owner_id: str = DAN) -> set[str]:
+    info = FileInfo(file_id, "notes.txt", "text/plain", 5, "ab" * 32, NOON)
+    return {user for user in (ANA, BEN, CLEO, DAN) if await may_read(views, user, StoredFile(owner_id, info))}
+
+
+async def test_a_file_is_read_by_its_uploader_and_where_it_was_sent(fold: Folder) -> None:
+    history = talk(History(), "m")
+    views = await fold(history)
+    file_id = uuid7(NOON)
+    assert await readers(views, file_id) == {DAN}
+
+    history.add(ANA, with_file(history, file_id))
+    await fold(history)
+    assert await readers(views, file_id) == {ANA, BEN, DAN}
+    assert await readers(views, uuid7(NOON)) == {DAN}
+
+    history.add(BEN, MemberLeft(BEN))
+    await fold(history)
+    assert await readers(views, file_id) == {ANA, DAN}
+
+
+async def test_who_may_not_see_the_message_may_not_read_its_file(fold: Folder) -> None:
+    history = talk(History(), "m")
+    file_id = uuid7(NOON)
+    history.add(ANA, with_file(history, file_id))
+    history.add(CLEO, MemberJoined(CLEO))
+    views = await fold(history)
+    assert await readers(views, file_id) == {ANA, BEN, DAN}
+
+    history.add(ANA, with_file(history, file_id))  # again, and Cleo is there to see it
+    await fold(history)
+    assert await readers(views, file_id) == {ANA, BEN, CLEO, DAN}
+    assert await views.file_uses(file_id, "", 9) == [FileUse(file_id, ROOM, 5, 4)]
+
+
+async def test_a_refused_message_shows_its_file_to_nobody(fold: Folder) -> None:
+    history = talk(History(), "")
+    file_id = uuid7(NOON)
+    history.add(CLEO, with_file(history, file_id))
+    assert await readers(await fold(history), file_id) == {DAN}
+
+
+async def test_the_chats_of_a_file_come_page_by_page(fold: Folder) -> None:
+    history = History()
+    file_id = uuid7(NOON)
+    rooms = sorted(uuid7(NOON) for _ in range(5))
+    for room in rooms:
+        history.add(ANA, group(ANA), room)
+        history.add(ANA, with_file(history, file_id), room)
+    views = await fold(history)
+    seen, after = [], ""
+    while page := await views.file_uses(file_id, after, 2):
+        seen += [use.chat_id for use in page]
+        after = page[-1].chat_id
+    assert seen == rooms

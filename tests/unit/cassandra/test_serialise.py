@@ -15,7 +15,7 @@ from commands.chat import Chat, Member
 from infra.cassandra.serialise import Serialiser, Unit, write_time
 from infra.cassandra.statements import Writes
 from infra.cassandra.tables import TABLES, id_of, key_of, week_of
-from projections.ports import Changes, Entry, FirstUse, MemberRow, Membership, Parked, Refused
+from projections.ports import Changes, Entry, FileUse, FirstUse, MemberRow, Membership, Parked, Refused
 from tests.support.history import ANA, BEN, DIRECT, ROOM
 
 WRITES = Writes.on("ks")
@@ -100,6 +100,11 @@ def test_a_parked_record() -> None:
         "chat_id": ROOM, "offset": 5, "partition": 3, "error": "no JSON: ü", "value": b"\xff\0", "[timestamp]": 5120,
     }  # fmt: skip
     check(unit, (WRITES.parked, natural))
+
+
+def test_a_file_sent_in_a_chat() -> None:
+    [unit] = SERIALISER.rows(changes(files={(MESSAGE, ROOM): FileUse(MESSAGE, ROOM, 7, 5)}))
+    check(unit, (WRITES.file, {"file_id": MESSAGE, "chat_id": ROOM, "seq": 7, "offset": 5, "[timestamp]": 5120}))
 
 
 def test_the_position() -> None:

@@ -1,0 +1,233 @@
+"""Files: what is known of one, who keeps its bytes, and the handlers that store it, give it out and let it go.
+
+The bytes lie in object storage, what is known of them in SQL, and the log holds only a reference. A file is noted
+before its bytes are stored and counts from the moment that all of them are: whatever a crash leaves behind has a note,
+and is swept.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from commands.errors import BadToken, Gone, NoSuchFile, TidingsError
+from events.ids import id_ms, is_uuid7, unix_ms, uuid7
+
+MAX_FILE_BYTES = 100 * 1024 * 1024
+LIFE = timedelta(days=30)
+UPLOAD_LIFE = timedelta(hours=1)
+"""A noted file whose bytes are not there after so long will never have them."""
+QUOTA_BYTES = 5 * 1024**3
+SWEEP_AT_ONCE = 500
+
+log = logging.getLogger(__name__)
+
+
+class FileInfo(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a message says of its file. `sha256` is in hex; width and height, in pixels, are a picture's alone."""
+
+    file_id: str
+    name: str
+    content_type: str
+    size: int
+    sha256: str
+    expires_at: datetime
+    width: int | None = None
+    height: int | None = None
+
+    @property
+    def is_picture(self) -> bool:
+        return self.width is not None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    owner_id: str
+    info: FileInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What became of a picture: made anew without anything but its pixels, upright, with a smaller copy."""
+
+    path: Path
+    thumbnail: Path
+    content_type: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An upload that lies whole on this machine's disk."""
+
+    path: Path
+    name: str
+    content_type: str
+    size: int
+    sha256: str
+    picture: Picture | None = None
+
+
+class FileRecords(Protocol):
+    """What is known of files. All raise Unavailable."""
+
+    async def begin(self, owner_id: str, info: FileInfo, at: datetime, quota: int) -> bool:
+        """Note a file whose bytes are about to be stored. False if its owner has been erased.
+
+        Raises TooLarge where the owner's files would come to more than `quota` bytes.
+        """
+
+    async def finish(self, file_id: str) -> bool:
+        """All bytes are stored: the file counts. False if it was swept, or its owner erased, in the meantime."""
+
+    async def find(self, file_id: str) -> StoredFile | None:
+        """A file that counts and whose owner was not erased; perhaps one whose time is over."""
+
+    async def doomed(self, now: datetime, begun_before: datetime, limit: int) -> Sequence[str]:
+        """Files whose time is over, whose owner was erased, or that were begun so long ago and never finished."""
+
+    async def remove(self, file_ids: Collection[str]) -> None:
+        """Forget them: their bytes are gone."""
+
+
+class Blobs(Protocol):
+    """Where bytes lie: an object for each key. All raise Unavailable."""
+
+    async def put(self, key: str, source: Path, content_type: str) -> None:
+        """Store a local file, whole or not at all. Takes the file: it may be moved."""
+
+    def read(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
+        """`length` bytes from `start` on, piece by piece. The first piece raises NoSuchFile where there is no object."""
+
+    async def delete(self, keys: Collection[str]) -> None:
+        """Remove objects; those that are not there count as removed."""
+
+    async def link(self, key: str, life: timedelta, content_type: str, disposition: str) -> str | None:
+        """A URL at which the storage itself answers for a while, or None where clients cannot reach it."""
+
+    async def ping(self) -> None:
+        """Return if the storage answers."""
+
+
+def content_key(file_id: str) -> str:
+    return f"{file_id}/content"
+
+
+def thumbnail_key(file_id: str) -> str:
+    return f"{file_id}/thumbnail"
+
+
+MayRead = Callable[[str, StoredFile], Awaitable[bool]]
+"""Whether this user may read this file. Raises Unavailable."""
+
+
+class Files:
+    """Handlers. `may_read` alone decides who gets a file; `life`: how long one is kept."""
+
+    def __init__(
+        self,
+        records: FileRecords,
+        blobs: Blobs,
+        may_read: MayRead,
+        now: Callable[[], datetime],
+        *,
+        life: timedelta = LIFE,
+        quota: int = QUOTA_BYTES,
+    ) -> None:
+        self.blobs = blobs
+        self._records = records
+        self._may_read = may_read
+        self._now = now
+        self._life = life
+        self._quota = quota
+
+    async def store(self, owner_id: str, received: Received) -> FileInfo:
+        """Keep an upload. Raises TooLarge (quota), BadToken (the owner was erased meanwhile), Unavailable."""
+        now = self._now()
+        picture = received.picture
+        info = FileInfo(
+            uuid7(now),
+            received.name,
+            received.content_type,
+            received.size,
+            received.sha256,
+            now.replace(microsecond=now.microsecond // 1000 * 1000) + self._life,
+            None if picture is None else picture.width,
+            None if picture is None else picture.height,
+        )
+        is_there = await self._records.begin(owner_id, info, now, self._quota)
+        if is_there:
+            if picture is not None:
+                await self.blobs.put(thumbnail_key(info.file_id), picture.thumbnail, THUMBNAIL_TYPE)
+            await self.blobs.put(content_key(info.file_id), received.path, info.content_type)
+            is_there = await self._records.finish(info.file_id)
+        if not is_there:
+            raise BadToken("this account was erased")
+        return info
+
+    async def readable(self, user_id: str, file_id: str) -> FileInfo:
+        """The file, for somebody who may read it. Raises NoSuchFile, Gone, Unavailable."""
+        stored = await self._found(file_id)
+        if not await self._may_read(user_id, stored):
+            raise NoSuchFile("no file that you may read has this id")
+        return self._alive(stored)
+
+    async def linked(self, file_id: str) -> FileInfo:
+        """The file, for somebody who shows a link to it that was made for who may. As `readable`."""
+        return self._alive(await self._found(file_id))
+
+    async def sweep(self) -> int:
+        """Remove the bytes of files that are doomed, and then what is known of them; how many. Raises Unavailable.
+
+        A crash anywhere repeats work and changes nothing.
+        """
+        swept = 0
+        while True:
+            now = self._now()
+            doomed = await self._records.doomed(now, now - UPLOAD_LIFE, SWEEP_AT_ONCE)
+            await self.discard(doomed)
+            swept += len(doomed)
+            if len(doomed) < SWEEP_AT_ONCE:
+                return swept
+
+    async def discard(self, file_ids: Sequence[str]) -> None:
+        """Remove files, bytes first. Raises Unavailable."""
+        if file_ids:
+            await self.blobs.delete([key(each) for each in file_ids for key in (content_key, thumbnail_key)])
+            await self._records.remove(file_ids)
+
+    async def _found(self, file_id: str) -> StoredFile:
+        if is_uuid7(file_id):
+            stored = await self._records.find(file_id)
+            if stored is not None:
+                return stored
+            # Its record may be swept, but its id has a time inside: no file of that time is kept any more. This
+            # tells nothing about whether there ever was one.
+            if id_ms(file_id) + self._life // timedelta(milliseconds=1) <= unix_ms(self._now()):
+                raise Gone("files are not kept that long")
+        raise NoSuchFile("no file that you may read has this id")
+
+    def _alive(self, stored: StoredFile) -> FileInfo:
+        if stored.info.expires_at <= self._now():
+            raise Gone("files are not kept that long")
+        return stored.info
+
+
+THUMBNAIL_TYPE = "image/webp"
+
+
+async def swept(files: Files) -> None:
+    """A sweep whose failure is told and left to the next one."""
+    try:
+        count = await files.sweep()
+        if count:
+            log.info("%d files removed", count)
+    except TidingsError as error:
+        log.warning("files that should go stay a while longer: %s", error)
