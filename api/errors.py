@@ -48,7 +48,17 @@ class MethodNotAllowed(TidingsError):
 
 
 class UnsupportedMediaType(BadJson):
-    """The body does not say that it is JSON."""
+    """The body does not say that it is what the path takes: JSON, or multipart/form-data."""
+
+
+class OutOfRange(TidingsError):
+    """The range that was asked for lies behind the file's end."""
+
+    code = "out_of_range"
+
+    def __init__(self, size: int = 0) -> None:
+        super().__init__(f"the file has {size} bytes")
+        self.size = size
 
 
 class Throttled(RateLimited):
@@ -68,8 +78,8 @@ class Row:
 INTERNAL = Row(500, "Something went wrong on our side")
 
 TABLE: dict[type[TidingsError], Row] = {
-    BadJson: Row(400, "The body is not JSON"),
-    UnsupportedMediaType: Row(415, "The body is not marked as JSON"),
+    BadJson: Row(400, "The body cannot be read"),
+    UnsupportedMediaType: Row(415, "The body is not marked as what this path takes"),
     Unauthenticated: Row(401, "The access token is missing, wrong or out of date"),
     BadCredentials: Row(401, "Username or password is wrong"),
     Forbidden: Row(403, "Your role does not allow this"),
@@ -78,6 +88,7 @@ TABLE: dict[type[TidingsError], Row] = {
     Conflict: Row(409, "This does not fit with what is there"),
     Gone: Row(410, "This is not kept any longer"),
     TooLarge: Row(413, "This is too large"),
+    OutOfRange: Row(416, "The file has no such bytes"),
     Invalid: Row(422, "The request is not valid"),
     UnknownField: Row(422, "The request has a field that is not known"),
     IdFromFuture: Row(422, "The id is of a time that has not come yet"),
@@ -136,6 +147,8 @@ def problem_headers(error: TidingsError) -> dict[str, str]:
         headers.update(error.headers)
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
+    if isinstance(error, OutOfRange):
+        headers["Content-Range"] = f"bytes */{error.size}"
     if isinstance(error, Unauthenticated):
         wrong_token = not isinstance(error, BadCredentials) and error.detail
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"' if wrong_token else "Bearer"

@@ -28,7 +28,9 @@ from api.shapes import (
     Status,
 )
 from commands.chat import Chat, Member
+from commands.files import FileInfo
 from events.codec import data_decoder
+from events.ids import unix_us
 from events.types import (
     ChatCreated,
     ChatOpened,
@@ -91,15 +93,28 @@ def chat_shape(
     )
 
 
-def data_shape(data: EventData, text: str | None) -> DataShape:
+def file_shape(info: FileInfo) -> FileShape:
+    return FileShape(
+        info.file_id,
+        info.name,
+        info.content_type,
+        info.size,
+        info.sha256,
+        rfc3339(unix_us(info.expires_at)),
+        UNSET if info.width is None else info.width,
+        UNSET if info.height is None else info.height,
+    )
+
+
+def data_shape(data: EventData, text: str | None, file: FileInfo | None = None) -> DataShape:
     """What clients see of an event's data; `text` is an opened message's, None where it was erased."""
     match data:
-        case MessageSent(message_id, kind, _, file_id, reply_to):
+        case MessageSent(message_id, kind, _, _, reply_to):
             return MessageSentShape(
                 message_id,
                 kind,
                 text,
-                UNSET if file_id is None else FileShape(file_id),
+                UNSET if file is None else file_shape(file),
                 UNSET if reply_to is None else reply_to,
                 UNSET if text is not None else True,
             )
@@ -121,13 +136,13 @@ def data_shape(data: EventData, text: str | None) -> DataShape:
             assert_never(data)
 
 
-def entry_shape(entry: Entry, data: EventData, text: str | None) -> EntryShape:
-    """A numbered event; `text` as in `data_shape`."""
-    event = EventShape(entry.type, entry.actor_id, rfc3339(entry.at_us), data_shape(data, text))
+def entry_shape(entry: Entry, data: EventData, text: str | None, file: FileInfo | None = None) -> EntryShape:
+    """A numbered event; `text` and `file` as in `data_shape`."""
+    event = EventShape(entry.type, entry.actor_id, rfc3339(entry.at_us), data_shape(data, text, file))
     return EntryShape(entry.chat_id, entry.seq, entry.n if entry.type == "message.sent" else None, event)
 
 
-def message_shape(entry: Entry, text: str | None, status: Status | None) -> MessageShape:
+def message_shape(entry: Entry, text: str | None, status: Status | None, file: FileInfo | None) -> MessageShape:
     """A message; `text` None where it was erased. The entry must be a `message.sent`."""
     data = data_of(entry)
     if not isinstance(data, MessageSent):
@@ -142,7 +157,7 @@ def message_shape(entry: Entry, text: str | None, status: Status | None) -> Mess
         text=text,
         sent_at=rfc3339(entry.at_us),
         status=status,
-        file=UNSET if data.file_id is None else FileShape(data.file_id),
+        file=UNSET if file is None else file_shape(file),
         reply_to_message=UNSET if data.reply_to_message is None else data.reply_to_message,
         erased=UNSET if text is not None else True,
     )

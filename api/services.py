@@ -12,6 +12,7 @@ from secrets import token_urlsafe
 from prometheus_client import CollectorRegistry
 
 from api.chat_services import ChatServices
+from api.file_services import FileServices
 from api.ratelimit import RateLimit
 from commands.accounts import Accounts
 from commands.devices import Devices
@@ -23,11 +24,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`logins` are keyed by name and address, `registrations` by address, `sends` by user."""
+    """`logins` are keyed by name and address, `registrations` by address, `sends` and `uploads` by user."""
 
     logins: RateLimit
     registrations: RateLimit
     sends: RateLimit
+    uploads: RateLimit
 
     @classmethod
     def make(
@@ -38,11 +40,13 @@ class Limits:
         registrations_per_minute: int = 100,
         sends_per_second: int = 100,
         sends_burst: int = 1000,
+        uploads_per_minute: int = 60,
     ) -> Limits:
         return cls(
             RateLimit("logins", logins_per_minute / 60, logins_per_minute, clock),
             RateLimit("registrations", registrations_per_minute / 60, registrations_per_minute, clock),
             RateLimit("sends", sends_per_second, sends_burst, clock),
+            RateLimit("uploads", uploads_per_minute / 60, uploads_per_minute, clock),
         )
 
 
@@ -140,5 +144,7 @@ class Services:
     """Present where the routes of chats are."""
     devices: Devices | None = None
     """Present where the routes of devices are."""
+    files: FileServices | None = None
+    """Present where the routes of files are."""
     demo: DemoCodes | None = None
     """Present where demo users may sign in by code."""

@@ -51,7 +51,16 @@ class ChatShape(Shape, frozen=True):
 
 
 class FileShape(Shape, frozen=True):
+    """A file; width and height in pixels are there for pictures. After `expires_at` its bytes are gone."""
+
     file_id: str
+    name: str
+    content_type: str
+    size: int
+    sha256: str
+    expires_at: str
+    width: int | UnsetType = UNSET
+    height: int | UnsetType = UNSET
 
 
 class MessageShape(Shape, frozen=True):

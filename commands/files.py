@@ -7,16 +7,20 @@ and is swept.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import file_digest
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from commands.errors import BadToken, Gone, NoSuchFile, TidingsError
+from commands.errors import BadToken, FieldError, Gone, Invalid, NoSuchFile, TidingsError
+from commands.spool import SpoolFolder
 from events.ids import id_ms, is_uuid7, unix_ms, uuid7
 
 MAX_FILE_BYTES = 100 * 1024 * 1024
@@ -25,6 +29,8 @@ UPLOAD_LIFE = timedelta(hours=1)
 """A noted file whose bytes are not there after so long will never have them."""
 QUOTA_BYTES = 5 * 1024**3
 SWEEP_AT_ONCE = 500
+SWEEP_EVERY_S = 600.0
+THUMBNAIL_TYPE = "image/webp"
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +56,8 @@ class FileInfo(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class StoredFile:
     owner_id: str
     info: FileInfo
+    thumbnail_size: int | None = None
+    """In bytes; a picture's alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +72,21 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """An upload that lies whole on this machine's disk."""
+class Examined:
+    """What a file turned out to be, going by its content."""
 
-    path: Path
-    name: str
     content_type: str
-    size: int
-    sha256: str
     picture: Picture | None = None
+
+
+Examine = Callable[[Path], Awaitable[Examined]]
+"""Looks at a file; what it makes of a picture lies beside it. Raises Invalid, TooLarge, Unavailable."""
 
 
 class FileRecords(Protocol):
     """What is known of files. All raise Unavailable."""
 
-    async def begin(self, owner_id: str, info: FileInfo, at: datetime, quota: int) -> bool:
+    async def begin(self, file: StoredFile, at: datetime, quota: int) -> bool:
         """Note a file whose bytes are about to be stored. False if its owner has been erased.
 
         Raises TooLarge where the owner's files would come to more than `quota` bytes.
@@ -104,7 +112,8 @@ class Blobs(Protocol):
         """Store a local file, whole or not at all. Takes the file: it may be moved."""
 
     def read(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
-        """`length` bytes from `start` on, piece by piece. The first piece raises NoSuchFile where there is no object."""
+        """`length` bytes from `start` on, piece by piece; where there are none, asking for the first raises
+        NoSuchFile."""
 
     async def delete(self, keys: Collection[str]) -> None:
         """Remove objects; those that are not there count as removed."""
@@ -135,6 +144,8 @@ class Files:
         self,
         records: FileRecords,
         blobs: Blobs,
+        spools: SpoolFolder,
+        examine: Examine,
         may_read: MayRead,
         now: Callable[[], datetime],
         *,
@@ -143,65 +154,79 @@ class Files:
     ) -> None:
         self.blobs = blobs
         self._records = records
+        self._spools = spools
+        self._examine = examine
         self._may_read = may_read
         self._now = now
         self._life = life
         self._quota = quota
 
-    async def store(self, owner_id: str, received: Received) -> FileInfo:
-        """Keep an upload. Raises TooLarge (quota), BadToken (the owner was erased meanwhile), Unavailable."""
-        now = self._now()
-        picture = received.picture
-        info = FileInfo(
-            uuid7(now),
-            received.name,
-            received.content_type,
-            received.size,
-            received.sha256,
-            now.replace(microsecond=now.microsecond // 1000 * 1000) + self._life,
-            None if picture is None else picture.width,
-            None if picture is None else picture.height,
-        )
-        is_there = await self._records.begin(owner_id, info, now, self._quota)
-        if is_there:
+    async def receive(self, owner_id: str, name: str, chunks: AsyncIterator[bytes]) -> FileInfo:
+        """Keep an upload. A picture is kept as it was made anew, so its size and hash are that one's.
+
+        Raises TooLarge (the file, the quota, a picture's pixels), Invalid (empty, a broken picture), BadToken (the
+        owner was erased meanwhile), Unavailable, and what `chunks` raises.
+        """
+        async with self._spools.spool() as spool:
+            await spool.fill(chunks, MAX_FILE_BYTES)
+            if not spool.size:
+                raise Invalid("the file is empty", errors=(FieldError("file", "is empty"),))
+            examined = await self._examine(spool.path)
+            picture = examined.picture
+            size, digest = spool.size, spool.sha256
             if picture is not None:
-                await self.blobs.put(thumbnail_key(info.file_id), picture.thumbnail, THUMBNAIL_TYPE)
-            await self.blobs.put(content_key(info.file_id), received.path, info.content_type)
-            is_there = await self._records.finish(info.file_id)
+                size, digest = await asyncio.to_thread(measured, picture.path)
+            now = self._now()
+            info = FileInfo(
+                uuid7(now),
+                name,
+                examined.content_type,
+                size,
+                digest,
+                now.replace(microsecond=now.microsecond // 1000 * 1000) + self._life,
+                None if picture is None else picture.width,
+                None if picture is None else picture.height,
+            )
+            thumbnail_size = None if picture is None else picture.thumbnail.stat().st_size
+            is_there = await self._records.begin(StoredFile(owner_id, info, thumbnail_size), now, self._quota)
+            if is_there:
+                if picture is not None:
+                    await self.blobs.put(thumbnail_key(info.file_id), picture.thumbnail, THUMBNAIL_TYPE)
+                content = spool.path if picture is None else picture.path
+                await self.blobs.put(content_key(info.file_id), content, info.content_type)
+                is_there = await self._records.finish(info.file_id)
         if not is_there:
             raise BadToken("this account was erased")
         return info
 
-    async def readable(self, user_id: str, file_id: str) -> FileInfo:
+    async def readable(self, user_id: str, file_id: str) -> StoredFile:
         """The file, for somebody who may read it. Raises NoSuchFile, Gone, Unavailable."""
         stored = await self._found(file_id)
         if not await self._may_read(user_id, stored):
             raise NoSuchFile("no file that you may read has this id")
         return self._alive(stored)
 
-    async def linked(self, file_id: str) -> FileInfo:
+    async def linked(self, file_id: str) -> StoredFile:
         """The file, for somebody who shows a link to it that was made for who may. As `readable`."""
         return self._alive(await self._found(file_id))
 
-    async def sweep(self) -> int:
+    async def sweep(self, given_up: datetime | None = None) -> int:
         """Remove the bytes of files that are doomed, and then what is known of them; how many. Raises Unavailable.
 
-        A crash anywhere repeats work and changes nothing.
+        `given_up`: what was noted before and is not finished never will be; else what was an hour ago. A crash
+        anywhere repeats work and changes nothing.
         """
+        await asyncio.to_thread(self._spools.sweep)
         swept = 0
         while True:
             now = self._now()
-            doomed = await self._records.doomed(now, now - UPLOAD_LIFE, SWEEP_AT_ONCE)
-            await self.discard(doomed)
+            doomed = await self._records.doomed(now, given_up or now - UPLOAD_LIFE, SWEEP_AT_ONCE)
+            if doomed:
+                await self.blobs.delete([key(each) for each in doomed for key in (content_key, thumbnail_key)])
+                await self._records.remove(doomed)
             swept += len(doomed)
             if len(doomed) < SWEEP_AT_ONCE:
                 return swept
-
-    async def discard(self, file_ids: Sequence[str]) -> None:
-        """Remove files, bytes first. Raises Unavailable."""
-        if file_ids:
-            await self.blobs.delete([key(each) for each in file_ids for key in (content_key, thumbnail_key)])
-            await self._records.remove(file_ids)
 
     async def _found(self, file_id: str) -> StoredFile:
         if is_uuid7(file_id):
@@ -214,20 +239,45 @@ class Files:
                 raise Gone("files are not kept that long")
         raise NoSuchFile("no file that you may read has this id")
 
-    def _alive(self, stored: StoredFile) -> FileInfo:
+    def _alive(self, stored: StoredFile) -> StoredFile:
         if stored.info.expires_at <= self._now():
             raise Gone("files are not kept that long")
-        return stored.info
+        return stored
 
 
-THUMBNAIL_TYPE = "image/webp"
+def measured(path: Path) -> tuple[int, str]:
+    """Size in bytes and SHA-256 in hex."""
+    with path.open("rb") as file:
+        return path.stat().st_size, file_digest(file, "sha256").hexdigest()
 
 
-async def swept(files: Files) -> None:
-    """A sweep whose failure is told and left to the next one."""
-    try:
-        count = await files.sweep()
-        if count:
-            log.info("%d files removed", count)
-    except TidingsError as error:
-        log.warning("files that should go stay a while longer: %s", error)
+class Sweeper:
+    """Sweeps now and then, and soon after somebody was erased. What fails is told and left to the next time.
+
+    `started`: when this process began, where no other stores files; then uploads that an earlier one left go at once.
+    """
+
+    def __init__(self, files: Files, started: datetime | None = None, every_s: float = SWEEP_EVERY_S) -> None:
+        self._files = files
+        self._started = started
+        self._every_s = every_s
+        self._woken = asyncio.Event()
+
+    def wake(self, user_id: str) -> None:
+        """Somebody was erased: an observer of accounts."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """For ever; the composition root runs this as a task and cancels it."""
+        while True:
+            try:
+                count = await self._files.sweep(self._started)
+                self._started = None
+                if count:
+                    log.info("%d files removed", count)
+            except TidingsError as error:
+                log.warning("files that should go stay a while longer: %s", error)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every_s):
+                    await self._woken.wait()
+            self._woken.clear()

@@ -12,10 +12,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
+import msgspec
+
+from commands.attachments import seal_file
 from commands.chat import Chat
 from commands.decide import ChatCommand, Deliver, Read, Send, decide, wanted
-from commands.errors import BadReply, IdFromFuture, Invalid, NotYet, TidingsError, TooLarge, Unavailable, error_for
-from commands.ports import Appended, ChatSource, EventLog, Outcomes, Progress
+from commands.errors import (
+    BadReply,
+    FieldError,
+    IdFromFuture,
+    Invalid,
+    NoSuchFile,
+    NotYet,
+    TidingsError,
+    TooLarge,
+    Unavailable,
+    error_for,
+)
+from commands.files import FileInfo
+from commands.ports import Appended, Attachments, ChatSource, EventLog, Outcomes, Progress
 from commands.rules import FUTURE_MS, refusal
 from commands.sealing import Sealer
 from events.codec import make
@@ -66,6 +81,7 @@ class Commands:
         outcomes: Outcomes,
         sealer: Sealer,
         now: Callable[[], datetime],
+        files: Attachments | None = None,
     ) -> None:
         self._log = log
         self._chats = chats
@@ -73,11 +89,14 @@ class Commands:
         self._outcomes = outcomes
         self._sealer = sealer
         self._now = now
+        self._files = files
 
     def check(self, draft: Draft) -> datetime:
         """Refuse what no chat could take; gives the time of the event. Raises Invalid, TooLarge, IdFromFuture."""
         if not is_uuid7(draft.message_id):
             raise Invalid("message_id must be a UUIDv7 in lower case")
+        if draft.kind != "TEXT" or draft.file_id is not None:
+            _check_kind(draft)
         text = draft.text
         if not text and draft.kind == "TEXT":
             raise Invalid("text must not be empty")
@@ -122,6 +141,13 @@ class Commands:
         # After membership: whoever is not in the chat learns nothing about its messages.
         if draft.reply_to_message is not None:
             await self._check_reply(draft.chat_id, draft.reply_to_message)
+        if draft.file_id is not None:
+            info = await self._attached(actor_id, draft.kind, draft.file_id)
+            described = seal_file(self._sealer, draft.chat_id, draft.message_id, actor_id, info)
+            happening = [
+                msgspec.structs.replace(each, file=described) if isinstance(each, MessageSent) else each
+                for each in happening
+            ]
         return self._append(draft.chat_id, actor_id, now, happening)
 
     async def submit(self, command: ChatCommand, chat_id: str) -> Position:
@@ -204,6 +230,25 @@ class Commands:
                 raise NotYet("the message that this one answers may not be in the views yet")
         raise BadReply("reply_to_message names no message of this chat")
 
+    async def _attached(self, user_id: str, kind: MessageKind, file_id: str) -> FileInfo:
+        """A file that the sender may read. Raises NoSuchFile, Gone, Invalid, NotYet, Unavailable."""
+        if self._files is None:
+            raise NoSuchFile("no file has this id")
+        try:
+            found = await self._files.readable(user_id, file_id)
+        except NoSuchFile:
+            # It may have reached the sender by a message that the views do not show yet.
+            settled = await self._progress.reach(await self._log.end(), WAIT_S)
+            try:
+                found = await self._files.readable(user_id, file_id)
+            except NoSuchFile as error:
+                if not settled:
+                    raise NotYet("the message that shows this file may not be in the views yet") from error
+                raise
+        if kind == "IMAGE" and not found.info.is_picture:
+            raise Invalid("IMAGE needs a picture", errors=(FieldError("file_id", "names no picture"),))
+        return found.info
+
     def _append(
         self, chat_id: str, actor_id: str, now: datetime, happening: list[EventData]
     ) -> asyncio.Future[Position]:
@@ -231,6 +276,13 @@ async def promptly(answer: Awaitable[T], patience_s: float = PROMPT_S) -> T:
         return await asyncio.wait_for(answer, patience_s)
     except TimeoutError as error:
         raise Unavailable("the views do not answer") from error
+
+
+def _check_kind(draft: Draft) -> None:
+    if draft.kind == "TEXT":
+        raise Invalid("TEXT takes no file_id", errors=(FieldError("file_id", "TEXT takes none"),))
+    if draft.file_id is None:
+        raise Invalid(f"{draft.kind} needs file_id", errors=(FieldError("file_id", f"{draft.kind} needs it"),))
 
 
 def _may_be_news(chat: Chat, actor_id: str, data: EventData) -> bool:

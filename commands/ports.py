@@ -7,6 +7,7 @@ from typing import Protocol
 
 from commands.chat import Chat
 from commands.errors import TidingsError
+from commands.files import StoredFile
 from events.codec import Event
 from events.log import Position, Record
 
@@ -61,6 +62,13 @@ class Progress(Protocol):
 class Directory(Protocol):
     async def known_users(self, user_ids: Collection[str]) -> set[str]:
         """Those of `user_ids` that name a user who can be talked to."""
+
+
+class Attachments(Protocol):
+    """Files that messages may carry."""
+
+    async def readable(self, user_id: str, file_id: str) -> StoredFile:
+        """The file, for somebody who may read it. Raises NoSuchFile, Gone, Unavailable."""
 
 
 class Outcomes(Protocol):

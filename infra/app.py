@@ -23,6 +23,7 @@ from commands.chat import MAX_MEMBERS
 from commands.devices import Devices
 from commands.erasure import Departure
 from commands.errors import Unavailable
+from commands.files import MAX_FILE_BYTES
 from commands.handlers import MAX_TEXT_BYTES, Commands
 from commands.ports import EventLog
 from commands.receipts import Receipts
@@ -30,6 +31,7 @@ from commands.sealing import Sealer
 from commands.sessions import EndedSessions, RefreshTokens, Sessions
 from events.ids import uuid7
 from events.log import Position
+from infra.files.opened import open_files
 from infra.master_key import MasterKey, derive
 from infra.metrics.collectors import GatewayMetrics, PushMetrics
 from infra.metrics.process import Heartbeat, ProcessMetrics, tell
@@ -136,7 +138,11 @@ async def running(
         )
         accounts.observers.append(sealer.forget)
         hub = traced.hub(views, fanout, sealer, progress, loop, mutes=accounts.mute_until)
-        commands = traced.commands(log, hub, progress, ViewOutcomes(views), sealer, now)
+        files = await open_files(settings, database, views, parts.secrets.jwt, now, stack)
+        if files is not None:
+            accounts.observers.append(files.sweeper.wake)
+        attachments = None if files is None else files.files
+        commands = traced.commands(log, hub, progress, ViewOutcomes(views), sealer, now, attachments)
         departure.append(Departure(commands, log, progress, views))
         receipts = Receipts(commands, hub, log, loop, now)
         presence = PresenceTracker(parts.presence, fanout, loop, gateway_id=uuid7(now()))
@@ -147,6 +153,7 @@ async def running(
             registrations_per_minute=settings.registrations_per_minute,
             sends_per_second=settings.sends_per_second,
             sends_burst=settings.sends_burst,
+            uploads_per_minute=settings.uploads_per_minute,
         )
         gateway = Gateway(hub, commands, receipts, presence, acquaintance, tokens, limits.sends, loop, now)
         ended.observers.append(gateway.session_ended)
@@ -167,14 +174,26 @@ async def running(
             sessions=sessions,
             tokens=tokens,
             limits=limits,
-            health=Health({**parts.checks, "accounts": accounts.ping}),
+            health=Health(
+                {**parts.checks, "accounts": accounts.ping, **({} if files is None else {"files": files.files.blobs.ping})}
+            ),
             version=version("tidings"),
-            features=("chats", "devices", "presence", "receipts", *(("demo",) if demo else ())),
-            public_limits={"text_bytes": MAX_TEXT_BYTES, "group_members": MAX_MEMBERS},
+            features=(
+                *("chats", "devices", "presence", "receipts"),
+                *(("files",) if files is not None else ()),
+                *(("demo",) if demo else ()),
+            ),
+            public_limits={
+                "text_bytes": MAX_TEXT_BYTES,
+                "group_members": MAX_MEMBERS,
+                "file_bytes": MAX_FILE_BYTES,
+                "file_days": settings.files_days,
+            },
             cors_origins=settings.cors_origins,
             demo=DemoCodes(now) if demo else None,
             chats=chats,
             devices=devices,
+            files=files and files.services,
         )
         beat = Heartbeat(services.health)
         process = ProcessMetrics(services.health, beat, settings.node or "")
@@ -197,6 +216,8 @@ async def running(
                 parts.push.any_device.came()
             pushing["pushes"] = role.run
             tell(services.metrics, [PushMetrics(role.stream.counts)])
+        if files is not None:
+            work["files"] = files.sweeper.run
         if parts.announcements is not None:
             newsroom = Newsroom(parts.announcements, session_store, keys, ended, sealer, now)
             newsroom.speak_for(sessions, accounts)

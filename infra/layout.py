@@ -31,6 +31,16 @@ def push_file(data: Path) -> Path:
     return data / "push.db"
 
 
+def files_folder(data: Path) -> Path:
+    """Files that people send, where they are not in a bucket."""
+    return data / "files"
+
+
+def incoming_folder(data: Path) -> Path:
+    """Uploads on their way."""
+    return data / "incoming"
+
+
 def demo_file(data: Path) -> Path:
     """Which users and chats the demo made."""
     return data / "demo.json"

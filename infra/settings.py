@@ -70,8 +70,21 @@ class Settings(BaseSettings):
     """How long a server that was told to end still answers HTTP, with /readyz saying no, so that a load balancer
     notices before connections are refused."""
 
+    files: str | None = None
+    """Where files are kept: a folder, or `s3://bucket/prefix`. Without it `files` in the data folder; in a cluster,
+    whose gateways must all reach the same place, none are taken."""
+    files_days: int = Field(default=30, ge=1, le=3650)
+    """How long a file is kept."""
+    files_quota_mb: int = Field(default=5_120, ge=1, le=10_000_000)
+    """What the files of one user may come to."""
+    files_direct: bool = False
+    """Clients fetch from the bucket itself, by signed links: it must be reachable for them."""
+    cdn_url: str | None = None
+    """Base of links to files: a CDN that fetches from here."""
     s3_endpoint: str | None = None
-    """URL of what speaks like S3 and is not Amazon's."""
+    """Of a store other than AWS: http://127.0.0.1:8333."""
+    uploads_per_minute: Rate = 60
+    """For each user."""
 
     push: Literal["on", "off"] | None = None
     """Whether people who are away hear of messages. Unset: on, in a worker only if it can reach the accounts."""
@@ -134,6 +147,14 @@ class Settings(BaseSettings):
                 parse_address(value)
             except Invalid as error:
                 raise ValueError(error.detail) from None
+        return value
+
+    @field_validator("cdn_url", "s3_endpoint")
+    @classmethod
+    def _base(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "https://none")
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+            raise ValueError(f"{value!r} is not the base of URLs, such as https://files.example")
         return value
 
     @field_validator("cors_origins", mode="before")

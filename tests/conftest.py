@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.support.services",
     "tests.support.cassandra_views",
     "tests.support.cluster",
+    "tests.support.s3",
 ]
 
 # No deadlines anywhere: how long one example takes says more about the machine than about the code.

@@ -13,6 +13,7 @@ from api.http.chat_shapes import (
     ChatPositionAnswer,
     EventsAnswer,
     InboxAnswer,
+    LinkAnswer,
     MembersAnswer,
     MessageAnswer,
     MessagePendingAnswer,
@@ -30,6 +31,7 @@ _ANSWERS = (
     ChatPendingAnswer,
     ChatPositionAnswer,
     InboxAnswer,
+    LinkAnswer,
     MembersAnswer,
     MessageAnswer,
     MessagePendingAnswer,
@@ -40,7 +42,7 @@ _ANSWERS = (
     PresenceAnswer,
     ReceiptsAnswer,
 )
-_TIMES = frozenset({"activity_at", "at", "created_at", "last_seen", "muted_until", "sent_at"})
+_TIMES = frozenset({"activity_at", "at", "created_at", "expires_at", "last_seen", "muted_until", "sent_at"})
 
 
 def schema_components() -> dict[str, Any]:

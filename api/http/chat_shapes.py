@@ -96,6 +96,14 @@ class MuteAnswer(Shape, frozen=True):
     position: str
 
 
+class LinkAnswer(Shape, frozen=True):
+    """`thumbnail_url` is null for what is no picture."""
+
+    url: str
+    thumbnail_url: str | None
+    expires_at: str
+
+
 class PresenceAnswer(Shape, frozen=True):
     items: list[PresenceShape]
 

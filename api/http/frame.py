@@ -68,7 +68,7 @@ class Frame:
         status = 0
         inner = scope
         if method == "HEAD":  # answered as GET is, without the body
-            inner = {**scope, "method": "GET"}
+            inner = {**scope, "method": "GET", "tidings.is_head": True}
 
         async def send_on(message: Message) -> None:
             nonlocal status

@@ -28,6 +28,7 @@ from commands.errors import (
     BeyondHead,
     Conflict,
     FieldError,
+    Gone,
     IdFromFuture,
     IdTaken,
     Invalid,
@@ -68,7 +69,7 @@ class WasRefused(Conflict):
         200: content(MessagePositionAnswer, "A repeat: what became of the message when it first came."),
         201: content(MessagePositionAnswer, "Sent."),
         202: content(MessagePendingAnswer, "The log has it; the views do not show it yet."),
-        **problems(NoSuchChat, NoSuchFile, IdTaken, TooLarge, BadReply, IdFromFuture, RateLimited),
+        **problems(NoSuchChat, NoSuchFile, IdTaken, Gone, TooLarge, BadReply, IdFromFuture, RateLimited),
     },
 )
 async def send(chat_id: str, body: NewMessage, caller: Caller, services: Svc, chats: Chats) -> Response:
@@ -81,13 +82,6 @@ async def send(chat_id: str, body: NewMessage, caller: Caller, services: Svc, ch
         repeated = await _repeat(chats, caller.user_id, first)
         if repeated is not None:
             return answer(repeated, 200, headers)
-    if body.file_id is not None:
-        await own_chat(chats.views, caller.user_id, chat_id)
-        raise NoSuchFile("no file has this id")
-    if body.kind != "TEXT":
-        message = f"{body.kind} needs it"
-        raise Invalid(f"file_id: {message}", errors=(FieldError("file_id", message),))
-
     position = await (await chats.commands.send(caller.user_id, draft))
     pending = MessagePendingAnswer(body.message_id, str(position))
     if not await chats.commands.folded(chat_id, position):

@@ -19,7 +19,7 @@ _ANY_ROUTE = {"500": "`internal`", "503": "`unavailable`: the outcome is unknown
 _WITH_BODY = {
     "400": "`bad_json`",
     "413": "`too_large`",
-    "415": "`bad_json`: not marked as JSON",
+    "415": "`bad_json`: not marked as what the path takes",
     "422": "`invalid`, `unknown_field`",
 }
 

@@ -83,7 +83,7 @@ def problem_response(description: str) -> dict[str, Any]:
 
 # --- what routes depend on ---
 
-_bearer = HTTPBearer(
+bearer = HTTPBearer(
     scheme_name="token", bearerFormat="JWT", description="The access token of a sign-in.", auto_error=False
 )
 
@@ -95,7 +95,7 @@ async def services_of(request: Request) -> Services:
 
 async def current_user(
     services: Annotated[Services, Depends(services_of)],
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Claims:
     """Who calls. Raises BadToken."""
     if credentials is None:

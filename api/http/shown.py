@@ -11,7 +11,10 @@ from api.http.models import shown
 from api.render import MAX_MEMBERS_SHOWN, chat_shape, data_of, entry_shape, message_shape
 from api.shapes import ChatShape, EntryShape, MessageShape
 from commands.accounts import Accounts
+from commands.attachments import read_file, sealed_file
 from commands.chat import Member
+from commands.files import FileInfo
+from commands.sealing import Sealed
 from events.types import EventData, MessageSent
 from projections.ports import Entry, Summary
 from projections.receipts import status
@@ -54,27 +57,32 @@ async def message_shapes(
             entry,
             text if text is None else text[:cut],
             status(entry.seq, *others.get(entry.chat_id, (0, 0))) if entry.actor_id == user_id else None,
+            file,
         )
-        for entry, (_, text) in zip(entries, opened, strict=True)
+        for entry, (_, text, file) in zip(entries, opened, strict=True)
     ]
 
 
 async def entry_shapes(chats: ChatServices, entries: Sequence[Entry]) -> list[EntryShape]:
     """Numbered events of any type."""
     opened = await _opened(chats, entries)
-    return [entry_shape(entry, data, text) for entry, (data, text) in zip(entries, opened, strict=True)]
+    return [entry_shape(entry, *each) for entry, each in zip(entries, opened, strict=True)]
 
 
-async def _opened(chats: ChatServices, entries: Sequence[Entry]) -> list[tuple[EventData, str | None]]:
-    """Each entry's data, and a message's text. The keys of a page's authors are asked for in one go."""
+async def _opened(chats: ChatServices, entries: Sequence[Entry]) -> list[tuple[EventData, str | None, FileInfo | None]]:
+    """Each entry's data, and a message's text and file. The keys of a page's authors are asked for in one go."""
     data = [data_of(entry) for entry in entries]
-    texts = iter(
-        await chats.sealer.opened(
-            [
-                (entry.chat_id, each.message_id, entry.actor_id, each.body)
-                for entry, each in zip(entries, data, strict=True)
-                if isinstance(each, MessageSent)
-            ]
-        )
-    )
-    return [(each, next(texts) if isinstance(each, MessageSent) else None) for each in data]
+    sealed: list[Sealed] = []
+    for entry, each in zip(entries, data, strict=True):
+        if isinstance(each, MessageSent):
+            sealed.append((entry.chat_id, each.message_id, entry.actor_id, each.body))
+            file = sealed_file(entry.chat_id, entry.actor_id, each)
+            if file is not None:
+                sealed.append(file)
+    texts = iter(await chats.sealer.opened(sealed))
+    return [
+        (each, next(texts), None if each.file is None else read_file(next(texts)))
+        if isinstance(each, MessageSent)
+        else (each, None, None)
+        for each in data
+    ]

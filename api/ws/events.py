@@ -8,8 +8,9 @@ from api.render import data_shape, rfc3339
 from api.shapes import EventShape
 from api.ws.counters import Counters
 from api.ws.frames import EventFrame, encode
+from commands.attachments import read_file, sealed_file
 from commands.errors import Corrupt, Unavailable
-from commands.sealing import Sealer
+from commands.sealing import Sealed, Sealer
 from events.types import EventData, MessageSent
 from projections.ports import Entry
 
@@ -19,7 +20,10 @@ log = logging.getLogger(__name__)
 def event_frame(entry: Entry, data: EventData, sealer: Sealer, counters: Counters) -> bytes:
     """The `event` frame. The author's key should be warm: a message that nothing opens is shown as erased."""
     if type(data) is MessageSent:
-        shape = data_shape(data, _text(entry, data, sealer, counters))
+        text = _opened(entry, (entry.chat_id, data.message_id, entry.actor_id, data.body), sealer, counters)
+        sealed = sealed_file(entry.chat_id, entry.actor_id, data)
+        file = None if sealed is None else read_file(_opened(entry, sealed, sealer, counters))
+        shape = data_shape(data, text, file)
         n: int | None = entry.n
     else:
         shape, n = data_shape(data, None), None
@@ -27,20 +31,20 @@ def event_frame(entry: Entry, data: EventData, sealer: Sealer, counters: Counter
     return encode(EventFrame(entry.chat_id, entry.seq, n, event))
 
 
-def _text(entry: Entry, data: MessageSent, sealer: Sealer, counters: Counters) -> str | None:
+def _opened(entry: Entry, sealed: Sealed, sealer: Sealer, counters: Counters) -> str | None:
     try:
-        return sealer.open(entry.chat_id, data.message_id, entry.actor_id, data.body)
+        return sealer.open(*sealed)
     except (Corrupt, Unavailable):
         # Held back, it would hide everything after it for ever: an author unknown to SQL has no key at all.
         counters.unreadable += 1
         log.exception(
             "message %s of chat %s cannot be opened",
-            data.message_id,
+            sealed[1],
             entry.chat_id,
             extra={
                 "chat_id": entry.chat_id,
                 "seq": entry.seq,
-                "message_id": data.message_id,
+                "message_id": sealed[1],
                 "user_id": entry.actor_id,
             },
         )

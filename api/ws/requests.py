@@ -29,7 +29,7 @@ from api.ws.limits import BAD_TOKEN
 from commands.decide import ChatCommand
 from commands.decide import Join as JoinChat
 from commands.decide import Leave as LeaveChat
-from commands.errors import BadToken, Invalid, NoSuchChat, NoSuchFile, RateLimited, TidingsError
+from commands.errors import BadToken, Invalid, NoSuchChat, RateLimited, TidingsError
 from commands.handlers import Draft
 from commands.receipts import MarkKind
 from events.log import Position
@@ -52,8 +52,6 @@ def _send(session: Session, gateway: Gateway, frame: Send) -> None:
     wait_ms = gateway.sends.take(session.user_id)
     if wait_ms is not None:
         raise RateLimited("too many sends", retry_after_ms=wait_ms)
-    if frame.kind != "TEXT" or frame.file_id is not None:
-        _check_file(frame)
     draft = Draft(frame.chat_id, frame.message_id, frame.kind, frame.text or "", frame.file_id, frame.reply_to_message)
     done = partial(_sent, session, frame.id, frame.message_id, perf_counter())
     if session.lane is not None:
@@ -131,14 +129,6 @@ HANDLERS: dict[type[ClientFrame], Callable[[Session, Any], None]] = {
     Auth: on_auth,
     Connect: on_connect,
 }
-
-
-def _check_file(frame: Send) -> None:
-    if frame.kind == "TEXT":
-        raise Invalid("TEXT takes no file_id")
-    if frame.file_id is None:
-        raise Invalid(f"{frame.kind} needs file_id")
-    raise NoSuchFile("there is no such file")
 
 
 def _mark(session: Session, frame: Delivered | Read, kind: MarkKind) -> None:

@@ -129,8 +129,7 @@ class Reads:
             ),
             parked=f"SELECT chat_id, offset FROM {keyspace}.parked PER PARTITION LIMIT 1",
             files=(
-                f"SELECT file_id, chat_id, seq, offset FROM {keyspace}.files "
-                "WHERE file_id = ? AND chat_id > ? LIMIT ?"
+                f"SELECT file_id, chat_id, seq, offset FROM {keyspace}.files WHERE file_id = ? AND chat_id > ? LIMIT ?"
             ),
             positions=f"SELECT partition, next_offset, incarnation FROM {keyspace}.positions WHERE projection = ?",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, MetaData, String, Text, false, true
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, LargeBinary, MetaData, String, Text, false, true
 from sqlalchemy.dialects.postgresql import VARCHAR
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -136,6 +136,23 @@ class RevealRow(Table):
     at: Mapped[datetime] = mapped_column(Instant)
     who: Mapped[str] = mapped_column(String(200))
     what: Mapped[str] = mapped_column(Text)
+class FileRow(Table):
+    """A file whose bytes lie in object storage; `ready` once all of them do."""
+
+    __tablename__ = "files"
+
+    file_id: Mapped[str] = mapped_column(ID, primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ID, ForeignKey("users.user_id"), index=True)
+    name: Mapped[str] = mapped_column(String(255))
+    content_type: Mapped[str] = mapped_column(String(127))
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    thumbnail_size: Mapped[int | None]
+    begun_at: Mapped[datetime] = mapped_column(Instant)
+    expires_at: Mapped[datetime] = mapped_column(Instant, index=True)
+    ready: Mapped[bool] = mapped_column(server_default=false())
 
 
 class InstallationRow(Table):

@@ -24,7 +24,8 @@ class Adversary:
     def __init__(self, break_after: Callable[[int], int | None] = lambda writes: None) -> None:
         """`break_after(number of writes)` says after how many writes this batch breaks off; None: not at all."""
         self._tables: dict[str, dict[Any, tuple[int, Any]]] = {
-            name: {} for name in ("positions", "chats", "members", "timeline", "message_ids", "refused", "parked", "files")
+            name: {}
+            for name in ("positions", "chats", "members", "timeline", "message_ids", "refused", "parked", "files")
         }
         self._break_after = break_after
         self.shuffle: Callable[[list[Write]], None] = lambda writes: None

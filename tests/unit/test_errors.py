@@ -107,4 +107,10 @@ def test_the_errors_of_the_transport_keep_to_the_tree() -> None:
     statuses = {
         kind.__name__: problem(make(kind), NOW)["status"] for kind in leaves() if kind.__module__ == api.errors.__name__
     }
-    assert statuses == {"NoSuchPath": 404, "MethodNotAllowed": 405, "UnsupportedMediaType": 415, "Throttled": 429}
+    assert statuses == {
+        "NoSuchPath": 404,
+        "MethodNotAllowed": 405,
+        "UnsupportedMediaType": 415,
+        "OutOfRange": 416,
+        "Throttled": 429,
+    }

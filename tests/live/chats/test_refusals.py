@@ -166,7 +166,7 @@ NAMES_NOTHING: list[Case] = [
     ("owner", "GET", "/chats/{room}/messages/%00", None, 404, "no_such_message"),
     ("owner", "POST", "/chats/{room}/messages", text(kind="IMAGE", file_id="{nobody}"), 404, "no_such_file"),
     ("owner", "POST", "/chats/{room}/messages", text(kind="FILE", file_id="x"), 404, "no_such_file"),
-    ("owner", "POST", "/chats/{room}/messages", text(file_id="x"), 404, "no_such_file"),
+    ("owner", "POST", "/chats/{room}/messages", text(file_id="x"), 422, "invalid"),
 ]
 NOT_VALID: list[Case] = [
     (who, method, path, body, 422, code)

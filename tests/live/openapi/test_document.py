@@ -29,7 +29,7 @@ CODES_OF_CHATS = {
     "POST /v1/chats/{chat_id}/join": "no_such_chat direct_chat group_full",
     "POST /v1/chats/{chat_id}/leave": "no_such_chat direct_chat",
     "POST /v1/chats/{chat_id}/messages": (
-        "no_such_chat no_such_file id_taken too_large bad_reply id_from_future rate_limited"
+        "no_such_chat no_such_file id_taken expired too_large bad_reply id_from_future rate_limited"
     ),
     "GET /v1/chats/{chat_id}/messages": "no_such_chat not_yet",
     "GET /v1/chats/{chat_id}/messages/{message_id}": "no_such_chat no_such_message not_yet",

@@ -1,0 +1,333 @@
+"""Files from upload to oblivion: on SQLite with a folder, and on PostgreSQL with a real S3 server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commands.errors import BadToken, Gone, Invalid, NoSuchFile, TooLarge, Unavailable
+from commands.files import Blobs, FileInfo, Files, StoredFile, Sweeper, content_key, thumbnail_key
+from commands.spool import Spool, SpoolFolder
+from events.ids import uuid7
+from infra.files.folder import FolderBlobs
+from infra.files.images import Examiner
+from infra.files.s3 import S3Blobs
+from infra.sql.files import SqlFiles
+from tests.support.caller import PASSWORD
+from tests.support.people import Clock, Site, site
+from tests.support.pictures import SECRET, opened, picture
+from tests.support.postgres import database
+from tests.support.s3 import S3
+
+QUOTA = 3_000_000
+
+
+@dataclass
+class Breaking:
+    """Storage that fails before, or does something else during, the next put."""
+
+    blobs: Blobs
+    before_put: Any = None
+    deleted: list[str] = field(default_factory=list)
+    has_deleted: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def put(self, key: str, source: Path, content_type: str) -> None:
+        if self.before_put is not None:
+            await self.before_put(key)
+        await self.blobs.put(key, source, content_type)
+
+    async def delete(self, keys: Collection[str]) -> None:
+        self.deleted += keys
+        await self.blobs.delete(keys)
+        self.has_deleted.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.blobs, name)
+
+
+@dataclass
+class Desk:
+    """Files and everything around them. `readers`: who may read besides the owner."""
+
+    site: Site
+    files: Files
+    blobs: Breaking
+    folder: Path
+    readers: set[str] = field(default_factory=set)
+
+    @property
+    def clock(self) -> Clock:
+        return self.site.clock
+
+    async def person(self, name: str) -> str:
+        return (await self.site.accounts.register(name, PASSWORD)).user.user_id
+
+    async def send(self, owner_id: str, content: bytes, name: str = "notes.bin") -> FileInfo:
+        return await self.files.receive(owner_id, name, chunks(content))
+
+    async def content(self, key: str, size: int) -> bytes:
+        return b"".join([piece async for piece in self.blobs.read(key, 0, size)])
+
+    async def is_kept(self, info: FileInfo) -> bool:
+        try:
+            await self.content(content_key(info.file_id), info.size)
+        except NoSuchFile:
+            return False
+        return True
+
+    @property
+    def incoming(self) -> list[Path]:
+        return list(self.folder.glob("*"))
+
+
+async def chunks(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), 100_000):
+        yield content[start : start + 100_000]
+
+
+@pytest.fixture(params=["folder", "s3"])
+async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
+    url = None
+    bucket = None
+    blobs: Blobs
+    if request.param == "s3":
+        s3: S3 = request.getfixturevalue("s3")
+        url = await database(request.getfixturevalue("postgres"))
+        blobs = bucket = S3Blobs(f"s3://{s3.bucket()}", endpoint=s3.endpoint)
+    else:
+        blobs = FolderBlobs(tmp_path / "files")
+    async with opened_desk(tmp_path, blobs, url) as made:
+        yield made
+    if bucket is not None:
+        await bucket.close()
+
+
+@asynccontextmanager
+async def opened_desk(tmp_path: Path, blobs: Blobs, url: str | None) -> AsyncIterator[Desk]:
+    async with site(tmp_path, url=url) as its:
+        examiner = Examiner(workers=1)
+        readers: set[str] = set()
+
+        async def may_read(user_id: str, stored: StoredFile) -> bool:
+            return user_id == stored.owner_id or user_id in readers
+
+        breaking = Breaking(blobs)
+        folder = tmp_path / "incoming"
+        records = SqlFiles(its.database)
+        files = Files(records, breaking, SpoolFolder(folder), examiner.examine, may_read, its.clock, quota=QUOTA)
+        yield Desk(its, files, breaking, folder, readers)
+        await examiner.close()
+
+
+async def test_a_file_is_kept_as_it_came_for_those_who_may_read_it(desk: Desk) -> None:
+    ana, ben = await desk.person("ana"), await desk.person("ben")
+    content = os.urandom(1_500_000)
+    info = await desk.send(ana, content, "data.bin")
+    assert (info.name, info.size, info.sha256) == ("data.bin", len(content), sha256(content).hexdigest())
+    assert (info.content_type, info.width, info.height) == ("application/octet-stream", None, None)
+    assert info.expires_at == desk.clock() + timedelta(days=30)
+    assert await desk.files.readable(ana, info.file_id) == StoredFile(ana, info)
+    assert await desk.content(content_key(info.file_id), info.size) == content
+    with pytest.raises(NoSuchFile):
+        await desk.files.readable(ben, info.file_id)
+    desk.readers.add(ben)
+    assert (await desk.files.readable(ben, info.file_id)).info == info
+    assert desk.incoming == []
+
+
+async def test_a_picture_is_kept_without_its_notes_and_with_a_small_copy(desk: Desk) -> None:
+    ana = await desk.person("ana")
+    info = await desk.send(ana, picture(size=(1_000, 500)), "party.jpg")
+    assert (info.content_type, info.width, info.height) == ("image/jpeg", 1_000, 500)
+    stored = await desk.files.readable(ana, info.file_id)
+    content = await desk.content(content_key(info.file_id), info.size)
+    assert sha256(content).hexdigest() == info.sha256
+    assert SECRET not in content
+    assert stored.thumbnail_size is not None
+    assert opened(await desk.content(thumbnail_key(info.file_id), stored.thumbnail_size)).size == (640, 320)
+    assert desk.incoming == []
+
+
+@pytest.mark.parametrize(
+    ("content", "error"), [(b"", Invalid), (picture()[:300], Invalid), (b"x" * (QUOTA + 1), TooLarge)]
+)
+async def test_what_is_refused_leaves_nothing(desk: Desk, content: bytes, error: type[Exception]) -> None:
+    ana = await desk.person("ana")
+    with pytest.raises(error):
+        await desk.send(ana, content)
+    assert desk.incoming == []
+    assert await desk.files.sweep(desk.clock() + timedelta(days=1)) == 0
+
+
+async def test_the_quota_counts_what_is_kept_and_frees_what_is_over(desk: Desk) -> None:
+    ana, ben = await desk.person("ana"), await desk.person("ben")
+    await desk.send(ana, b"x" * (QUOTA - 10))
+    with pytest.raises(TooLarge):
+        await desk.send(ana, b"x" * 11)
+    await desk.send(ana, b"x" * 10)
+    await desk.send(ben, b"x" * 11)
+    desk.clock.advance(timedelta(days=30).total_seconds())
+    await desk.send(ana, b"x" * 11)
+
+
+async def test_after_thirty_days_a_file_is_gone_and_says_so_for_ever(desk: Desk) -> None:
+    ana = await desk.person("ana")
+    info = await desk.send(ana, b"x" * 10)
+    desk.clock.advance(timedelta(days=30).total_seconds() - 1)
+    assert await desk.files.sweep() == 0
+    assert await desk.files.readable(ana, info.file_id)
+    desk.clock.advance(1)
+    with pytest.raises(Gone):
+        await desk.files.readable(ana, info.file_id)
+    assert await desk.files.sweep() == 1
+    assert not await desk.is_kept(info)
+    with pytest.raises(Gone):
+        await desk.files.readable(ana, info.file_id)
+    desk.clock.advance(timedelta(days=3_000).total_seconds())
+    with pytest.raises(Gone):
+        await desk.files.linked(info.file_id)
+
+
+@pytest.mark.parametrize("name", ["", "x", "0", "../../etc/passwd", "\0"])
+async def test_an_id_that_names_nothing_is_not_found(desk: Desk, name: str) -> None:
+    for file_id in (name, uuid7(desk.clock())):
+        with pytest.raises(NoSuchFile):
+            await desk.files.readable("somebody", file_id)
+
+
+async def test_files_of_an_erased_user_go_at_once_for_readers_and_then_from_the_storage(desk: Desk) -> None:
+    ana, ben = await desk.person("ana"), await desk.person("ben")
+    hers, his = await desk.send(ana, picture()), await desk.send(ben, b"his")
+    desk.readers.add(ben)
+    await desk.site.accounts.erase(ana, PASSWORD)
+    for who in (ana, ben):
+        with pytest.raises(NoSuchFile):
+            await desk.files.readable(who, hers.file_id)
+    with pytest.raises(NoSuchFile):
+        await desk.files.linked(hers.file_id)
+    assert await desk.files.sweep() == 1
+    assert not await desk.is_kept(hers)
+    assert await desk.is_kept(his)
+    assert await desk.files.sweep() == 0
+    with pytest.raises(BadToken):
+        await desk.send(ana, b"more")
+
+
+async def test_who_is_erased_during_an_upload_leaves_nothing(desk: Desk) -> None:
+    ana = await desk.person("ana")
+
+    async def erase(key: str) -> None:
+        desk.blobs.before_put = None
+        await desk.site.accounts.erase(ana, PASSWORD)
+
+    desk.blobs.before_put = erase
+    with pytest.raises(BadToken):
+        await desk.send(ana, b"the last")
+    assert await desk.files.sweep() == 1
+    assert len(desk.blobs.deleted) == 2
+
+
+async def test_an_upload_that_broke_off_is_no_file_and_is_swept(desk: Desk) -> None:
+    ana = await desk.person("ana")
+    tried: list[str] = []
+
+    async def fail(key: str) -> None:
+        tried.append(key)
+        if key.endswith("content"):
+            raise Unavailable("the storage is away")
+
+    desk.blobs.before_put = fail
+    with pytest.raises(Unavailable):
+        await desk.send(ana, picture())
+    file_id = tried[0].partition("/")[0]
+    with pytest.raises(NoSuchFile):
+        await desk.files.readable(ana, file_id)
+    assert await desk.files.sweep() == 0  # another process may just be storing it
+    desk.clock.advance(3_601)
+    assert await desk.files.sweep() == 1
+    assert set(desk.blobs.deleted) == {content_key(file_id), thumbnail_key(file_id)}
+
+
+async def test_a_sweep_that_breaks_off_is_repeated(desk: Desk) -> None:
+    ana = await desk.person("ana")
+    info = await desk.send(ana, b"x")
+    desk.clock.advance(timedelta(days=31).total_seconds())
+    whole = desk.blobs.blobs.delete
+
+    async def fail(keys: Collection[str]) -> None:
+        raise Unavailable("the storage is away")
+
+    desk.blobs.blobs.delete = fail  # type: ignore[method-assign]
+    with pytest.raises(Unavailable):
+        await desk.files.sweep()
+    desk.blobs.blobs.delete = whole  # type: ignore[method-assign]
+    assert await desk.files.sweep() == 1
+    assert not await desk.is_kept(info)
+
+
+async def test_the_sweeper_wakes_when_somebody_was_erased(desk: Desk) -> None:
+    ana, ben = await desk.person("ana"), await desk.person("ben")
+    await desk.send(ana, b"x")
+    sweeper = Sweeper(desk.files)
+    desk.site.accounts.observers.append(sweeper.wake)
+    task = asyncio.create_task(sweeper.run())
+    first = await desk.send(ben, b"y")
+    await desk.site.accounts.erase(ana, PASSWORD)
+    async with asyncio.timeout(20):
+        await desk.blobs.has_deleted.wait()
+    task.cancel()
+    assert await desk.is_kept(first)
+
+
+# --- spools ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_spool_is_left_alone_while_it_is_written_and_swept_when_its_process_is_no_more(tmp_path: Path) -> None:
+    folder = SpoolFolder(tmp_path)
+    orphan = tmp_path / "up-orphan"
+    orphan.mkdir()
+    (orphan / "upload").write_bytes(b"half")
+    async with folder.spool() as spool:
+        await spool.fill(chunks(b"x" * 10), 10)
+        assert SpoolFolder(tmp_path).sweep() == 1
+        assert not orphan.exists()
+        assert spool.path.read_bytes() == b"x" * 10
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_spool_takes_up_to_its_limit_and_is_gone_when_it_is_too_much(tmp_path: Path) -> None:
+    folder = SpoolFolder(tmp_path)
+    async with folder.spool() as spool:
+        await spool.fill(chunks(b"x" * 300_000), 300_000)
+        assert (spool.size, spool.sha256) == (300_000, sha256(b"x" * 300_000).hexdigest())
+
+    async def fill(into: Spool) -> None:
+        await into.fill(chunks(b"x" * 300_001), 300_000)
+
+    async with folder.spool() as spool:
+        with pytest.raises(TooLarge):
+            await fill(spool)
+    assert os.listdir(tmp_path) == []
+
+
+async def test_a_picture_that_takes_too_long_ends_its_worker_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "upload"
+    path.write_bytes(picture("PNG", (4_000, 4_000)))
+    hasty = Examiner(workers=1, patience_s=0.001)
+    with pytest.raises(Invalid, match="too long"):
+        await hasty.examine(path)
+    await hasty.close()
+    patient = Examiner(workers=1)
+    path.write_bytes(picture())
+    for _ in range(2):
+        assert (await patient.examine(path)).content_type == "image/jpeg"
+    await patient.close()
