@@ -29,12 +29,13 @@ _MULTIPART = {
                     "type": "object",
                     "properties": {"file": {"type": "string", "format": "binary"}},
                     "required": ["file"],
+                    "additionalProperties": False,
                 }
             }
         },
     }
 }
-_BYTES: dict[str, Any] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_BYTES: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 _SENT: Responses = {
     200: {"description": "The bytes, under the file's own media type.", "content": _BYTES},
     206: {"description": "The range that was asked for.", "content": _BYTES},

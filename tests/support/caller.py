@@ -66,6 +66,10 @@ class Caller:
         message: Json = succeeded(self.post(f"/chats/{chat_id}/messages", body), 201)["message"]
         return message
 
+    def upload(self, content: bytes, name: str = "notes.txt") -> Json:
+        """The file as kept."""
+        return succeeded(self.call("POST", "/files", files={"file": (name, content)}), 201)
+
     def erase(self) -> None:
         """Erase oneself, for good."""
         answer = self.call("DELETE", "/me", {"password": PASSWORD})

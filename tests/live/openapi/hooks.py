@@ -60,6 +60,11 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         case.headers["Tidings-Min-Position"] = "0:0, 0:1"
     if not positive:
         return
+    if "file_id" in ids:
+        ids["file_id"] = WORLD["file"]
+        # A link cannot be made up, and half a range is none.
+        for name in ("until", "signature"):
+            (case.query or {}).pop(name, None)
     if "chat_id" in ids:
         ids["chat_id"] = _new_chat() if case.method == "DELETE" or path in _CHANGING else next(_chats)
     if "message_id" in ids:
@@ -96,8 +101,10 @@ def _make_sense(body: dict[str, Any]) -> None:
             body[name] = [WORLD["other"]]
     if isinstance(body.get("up_to_seq"), int):
         body["up_to_seq"] %= 2
-    if "kind" in body:  # there are no files that a message could carry
-        body |= {"kind": "TEXT", "file_id": None, "text": body.get("text") or "hello"}
+    if body.get("kind") == "TEXT":
+        body |= {"file_id": None, "text": body.get("text") or "hello"}
+    elif "kind" in body:
+        body["file_id"] = WORLD["file"]
 
 
 def _new_chat() -> str:

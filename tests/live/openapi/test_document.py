@@ -38,6 +38,10 @@ CODES_OF_CHATS = {
     "POST /v1/chats/{chat_id}/read": "no_such_chat beyond_head",
     "GET /v1/chats/{chat_id}/receipts": "no_such_chat not_yet",
     "POST /v1/presence/query": "",
+    "POST /v1/files": "rate_limited",
+    "GET /v1/files/{file_id}": "no_such_file expired out_of_range",
+    "GET /v1/files/{file_id}/thumbnail": "no_such_file expired out_of_range",
+    "GET /v1/files/{file_id}/url": "no_such_file expired",
 }
 """Besides those that every route, or every route with a body, may answer with."""
 
@@ -46,9 +50,9 @@ CODES = {
     *("bad_json", "bad_credentials", "bad_token", "forbidden", "no_such_chat", "no_such_user", "no_such_message"),
     *("no_such_file", "username_taken", "chat_id_taken", "id_taken", "direct_chat", "group_full", "beyond_head"),
     *("too_large", "invalid", "unknown_field", "bad_cursor", "bad_reply", "id_from_future", "rate_limited"),
-    *("unavailable", "not_yet"),
+    *("unavailable", "not_yet", "expired"),
 }
-"""Of the contract. `expired` is of files alone, which come later."""
+"""Of the contract."""
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +99,7 @@ def test_a_route_of_chats_names_its_codes(document: Json, label: str) -> None:
 
 
 def test_every_route_of_chats_is_listed_above(document: Json) -> None:
-    found = {label for label, _ in operations(document) if re.search(r" /v1/(chats|presence)", label)}
+    found = {label for label, _ in operations(document) if re.search(r" /v1/(chats|presence|files)", label)}
     assert found == set(CODES_OF_CHATS)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.live.conftest import MakeServer
 from tests.support.caller import Newcomers, newcomers
+from tests.support.pictures import picture
 from tests.support.server import ROOT
 
 SECONDS = 25
@@ -48,6 +49,7 @@ def world(made: Newcomers) -> dict[str, str]:
         "room": room,
         "hall": ana.group(open=True),
         "pair": ana.direct(ben),
+        "file": ana.upload(picture(), "holiday.jpg")["file_id"],
         "said": ana.say(room)["message_id"],
     }
 

@@ -136,3 +136,31 @@ async def test_fragments_make_one_frame_and_a_ping_between_them_is_answered(
     one.frame(b'":"f"}', 0x0)
     assert await one.pong() == b"are you there"
     assert await one.hear("pong") == {"type": "pong", "reply_to": "f"}
+
+
+async def test_a_file_goes_over_the_socket_as_over_http(newcomers: Newcomers, line: OpenLine) -> None:
+    ana, ben, cleo = newcomers.some("ana", "ben", "cleo")
+    chat = ana.direct(ben)
+    one, other = await line(ana), await line(ben)
+    file = ana.upload(b"the plan", "plan.txt")
+    send = {"chat_id": chat, "kind": "FILE", "file_id": file["file_id"]}
+    message_id = new_id()
+    ack = await one.ask("send", message_id=message_id, text="see", **send)
+    assert (ack["type"], ack["message_id"]) == ("ack", message_id)
+    data = (await other.hear("event"))["event"]["data"]
+    assert data == {"message_id": message_id, "kind": "FILE", "text": "see", "file": file}
+    assert ben.get(f"/files/{file['file_id']}").content == b"the plan"
+
+    hers = cleo.upload(b"hers")
+    for wrong, code in (
+        ({"file_id": hers["file_id"]}, "no_such_file"),
+        ({"kind": "IMAGE"}, "invalid"),
+        ({"kind": "TEXT", "text": "x"}, "invalid"),
+        ({"file_id": None}, "invalid"),
+    ):
+        refused = await one.ask("send", message_id=new_id(), **{**send, **wrong})
+        assert (refused["type"], refused["code"]) == ("error", code)
+
+    back = await line(ben, resume={chat: 1})
+    replayed = (await back.hear("event"))["event"]["data"]
+    assert replayed["file"] == file
