@@ -142,7 +142,7 @@ def entry_shape(entry: Entry, data: EventData, text: str | None, file: FileInfo 
     return EntryShape(entry.chat_id, entry.seq, entry.n if entry.type == "message.sent" else None, event)
 
 
-def message_shape(entry: Entry, text: str | None, status: Status | None, file: FileInfo | None) -> MessageShape:
+def message_shape(entry: Entry, text: str | None, status: Status | None, file: FileInfo | None = None) -> MessageShape:
     """A message; `text` None where it was erased. The entry must be a `message.sent`."""
     data = data_of(entry)
     if not isinstance(data, MessageSent):

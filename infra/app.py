@@ -175,7 +175,11 @@ async def running(
             tokens=tokens,
             limits=limits,
             health=Health(
-                {**parts.checks, "accounts": accounts.ping, **({} if files is None else {"files": files.files.blobs.ping})}
+                {
+                    **parts.checks,
+                    "accounts": accounts.ping,
+                    **({} if files is None else {"files": files.files.blobs.ping}),
+                }
             ),
             version=version("tidings"),
             features=(
@@ -193,7 +197,7 @@ async def running(
             demo=DemoCodes(now) if demo else None,
             chats=chats,
             devices=devices,
-            files=files and files.services,
+            files=None if files is None else files.services,
         )
         beat = Heartbeat(services.health)
         process = ProcessMetrics(services.health, beat, settings.node or "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,6 +40,10 @@ class OpenedFiles:
     @property
     def files(self) -> Files:
         return self.services.files
+
+    @property
+    def checks(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        return {"files": self.files.blobs.ping}
 
 
 async def open_files(

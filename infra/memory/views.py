@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from commands.chat import Chat, Member
 from projections.fold import snapshot
-from projections.ports import Changes, Entry, FirstUse, Page, Refused, Summary
+from projections.ports import Changes, Entry, FileUse, FirstUse, Page, Refused, Summary
 
 _PAGE_BYTES = 1024 * 1024
 
@@ -24,6 +24,7 @@ class MemoryViews:
         self._uses: dict[tuple[str, str], FirstUse] = {}
         self._refused: dict[tuple[str, int], Refused] = {}
         self._parked: dict[str, int] = {}
+        self._files: dict[tuple[str, str], FileUse] = {}
 
     # --- the fold's side -------------------------------------------------------------------------------------
 
@@ -53,6 +54,7 @@ class MemoryViews:
             self._refused[row.chat_id, row.offset] = row
         for parked in changes.parked:
             self._parked.setdefault(parked.chat_id, parked.offset)
+        self._files.update(changes.files)
         self._chats.update(snapshot(changes).heads)
         self._positions[changes.partition] = changes.next_offset
 
@@ -94,6 +96,10 @@ class MemoryViews:
 
     async def first_use(self, chat_id: str, message_id: str) -> FirstUse | None:
         return self._uses.get((chat_id, message_id))
+
+    async def file_uses(self, file_id: str, after: str, limit: int) -> list[FileUse]:
+        chats = sorted(chat_id for file, chat_id in self._files if file == file_id and chat_id > after)
+        return [self._files[file_id, chat_id] for chat_id in chats[:limit]]
 
     async def refused_at(self, chat_id: str, offset: int) -> Refused | None:
         return self._refused.get((chat_id, offset))

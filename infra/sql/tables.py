@@ -136,6 +136,8 @@ class RevealRow(Table):
     at: Mapped[datetime] = mapped_column(Instant)
     who: Mapped[str] = mapped_column(String(200))
     what: Mapped[str] = mapped_column(Text)
+
+
 class FileRow(Table):
     """A file whose bytes lie in object storage; `ready` once all of them do."""
 
