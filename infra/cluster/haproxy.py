@@ -58,6 +58,22 @@ class Haproxy(Service):
         if answer.strip():
             raise KeyError(answer.strip())
 
+    def waiting(self) -> int:
+        """Connections that wait for a place at a gateway. Raises OSError if HAProxy is away."""
+        return sum(self._counted("qcur").values())
+
+    def connections(self) -> dict[str, int]:
+        """Gateway → connections to it, calls and sockets. Raises OSError if HAProxy is away."""
+        found = self._counted("scur")
+        return {name: found[name] for name in self._gateways}
+
+    def _counted(self, column: str) -> dict[str, int]:
+        """A column of HAProxy's statistics, by gateway and for all of them."""
+        head, *rows = self._tell("show stat gateways 7 -1").removeprefix("# ").strip().splitlines()
+        names = head.split(",")
+        found = [dict(zip(names, row.split(","), strict=True)) for row in rows]
+        return {each["svname"]: int(each[column] or 0) for each in found}
+
     def configuration(self) -> str:
         return configuration(
             self._gateways,

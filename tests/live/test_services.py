@@ -6,10 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from urllib.request import urlopen
 
 import pytest
 
@@ -163,63 +160,6 @@ def ask(server: Postgres, statement: str) -> str:
     command = [str(find_postgres() / "psql"), "-h", server.host, "-p", str(server.ports["postgres"]), "-U", "tidings"]
     command += ["-qtA", "-c", statement, "tidings"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-class Gateway(ThreadingHTTPServer):
-    """Answers everything with its name."""
-
-    def __init__(self, name: str) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(name)))
-                self.end_headers()
-                self.wfile.write(name.encode())
-
-            def log_message(self, *_: object) -> None:
-                """Tests need no access log."""
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.thread = Thread(target=self.serve_forever)
-        self.thread.start()
-
-    def end(self) -> None:
-        self.shutdown()
-        self.thread.join()
-        self.server_close()
-
-
-@pytest.mark.needs("haproxy")
-def test_a_user_stays_on_a_gateway_until_it_is_drained(service_folder: Path, tmp_path: Path) -> None:
-    gateways = {name: Gateway(name) for name in ("one", "two")}
-    proxy = Haproxy(
-        service_folder / tmp_path.name,
-        {name: f"127.0.0.1:{gateway.server_address[1]}" for name, gateway in gateways.items()},
-    )
-    proxy.start()
-    try:
-        first = whereabouts(proxy)
-        assert set(first.values()) == {"one", "two"}
-        assert whereabouts(proxy) == first
-        proxy.set_state("one", "drain")
-        assert set(whereabouts(proxy).values()) == {"two"}
-        proxy.set_state("one", "ready")
-        assert whereabouts(proxy) == first
-        with pytest.raises(KeyError):
-            proxy.set_state("three", "drain")
-    finally:
-        proxy.kill()
-        for gateway in gateways.values():
-            gateway.end()
-
-
-def whereabouts(proxy: Haproxy) -> dict[int, str]:
-    """User → gateway, for twenty users."""
-    places = {}
-    for user in range(20):
-        with urlopen(f"{proxy.url}/v1/ws?u=user-{user}") as answer:
-            places[user] = answer.read().decode()
-    return places
 
 
 def test_kafka_starts_once_for_all_tests(kafka: Kafka) -> None:

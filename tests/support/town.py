@@ -105,17 +105,25 @@ async def settle_town(server: Served, random: Random, pace_s: float = PACE_S, *m
             readers[made] = owner
     chats = list(readers)
     squares = chats[3:]
-    urls = [each.ws_url for each in (server, *more)]
+    servers = [server, *more]
     talkers = []
     for number, user in enumerate(steady):
         own = [chat_id for chat_id, members in zip(chats, rooms, strict=True) if user in members]
         talkers.append(
-            Talker(f"talker {number}", _from(urls, number), user.token, random, Chatter(random, own).speak, pace_s)
+            Talker(
+                f"talker {number}",
+                _sockets(servers, number, user),
+                user.token,
+                random,
+                Chatter(random, own).speak,
+                pace_s,
+            )
         )
     wandering = Wanderer(random, squares)
+    here, there = (_sockets(servers, first, wanderer) for first in (0, 1))
     wanderers = [
-        Talker("wanderer", urls, wanderer.token, random, wandering.wander, pace_s),
-        Talker("wanderer's other device", _from(urls, 1), wanderer.token, random, wandering.write, pace_s / 5),
+        Talker("wanderer", here, wanderer.token, random, wandering.wander, pace_s),
+        Talker("wanderer's other device", there, wanderer.token, random, wandering.write, pace_s / 5),
     ]
     return Town(server, random, users, readers, talkers, wanderers)
 
@@ -131,10 +139,10 @@ async def _made(http: httpx.AsyncClient, method: str, path: str, body: dict[str,
                 return chat_id
 
 
-def _from(urls: list[str], number: int) -> list[str]:
-    """The same list, begun at another place."""
-    start = number % len(urls)
-    return urls[start:] + urls[:start]
+def _sockets(servers: list[Served], first: int, user: User) -> list[str]:
+    """The addresses of a user's sockets, with the hint for a load balancer, begun at one of the servers."""
+    start = first % len(servers)
+    return [f"{server.ws_url}?u={user.user_id}" for server in servers[start:] + servers[:start]]
 
 
 @dataclass
