@@ -11,6 +11,7 @@ import logging
 import ssl
 from collections import deque
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 from h2.config import H2Configuration
@@ -123,8 +124,8 @@ class Http2Line(asyncio.Protocol):
     # --- the protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are of no class of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         self._heard_at = self._loop.time()
         self._look = self._loop.call_later(self._answer_s / 4, self._look_for_late)
         self._h2.initiate_connection()
