@@ -13,6 +13,7 @@ from infra.cli.event_commands import events
 from infra.cli.faults import told
 from infra.cli.options import Data, Json, settings_of
 from infra.cli.projection_commands import projections
+from infra.cli.sql_command import sql
 
 # Help without rich: it would double the time until the first line.
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.add_typer(admin, name="admin")
 app.add_typer(cluster, name="cluster")
 # `-1h` is a time, not an option.
 app.command(context_settings={"ignore_unknown_options": True})(at)
+app.command()(sql)
 
 Host = Annotated[
     str | None,

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from infra.cli.past import as_json, chat_at, inbox_at
@@ -18,7 +22,7 @@ from infra.layout import accounts_file, log_file
 from infra.settings import load_settings
 from infra.sqlite.log_reader import SqliteLogReader
 from tests.support.caller import Caller, Newcomers, new_id, newcomers, succeeded
-from tests.support.cli import run, started
+from tests.support.cli import environment, run, started
 from tests.support.server import Server
 
 
@@ -159,3 +163,91 @@ def test_a_chat_that_was_not_yet_there_is_not_shown(server: Server, ana: Caller)
     assert run(server.data, "at", "yesterday", "chat", chat_id).status == 2
     assert json.loads(run(server.data, "at", "-1h", "inbox", ana.user_id).stdout) == {"items": []}
     assert json.loads(run(server.data, "at", "end", "chat", chat_id).stdout)["head_seq"] == 1
+
+
+# --- export and SQL ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def exported(stopped: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export of the demo."""
+    out = tmp_path_factory.mktemp("export")
+    done = run(stopped, "events", "export", "--out", str(out), "--workers", "1")
+    assert done.status == 0, done.stderr
+    assert json.loads(done.stdout)["manifest"] == f"{out}/manifest.json"
+    return out
+
+
+def asked(stopped: Path, exported: Path, query: str) -> list[dict[str, Any]]:
+    done = run(stopped, "sql", query, "--export", str(exported), "--output", "json")
+    assert done.status == 0, done.stderr
+    return lines(done.stdout)
+
+
+def test_an_export_answers_as_the_log_does(stopped: Path, exported: Path) -> None:
+    printed = lines(run(stopped, "events", "cat").stdout)
+    envelopes = asked(stopped, exported, 'select * from events order by partition, "offset"')
+    assert [one["position"] for one in envelopes] == [event["position"] for event in printed]
+    assert [one["occurred_at"] for one in envelopes] == [event["occurred_at"] for event in printed]
+    sent = asked(
+        stopped, exported, "select event_id, kind, message_id from message_sent order by appended_at, event_id"
+    )
+    assert {one["message_id"] for one in sent} == {
+        event["data"]["message_id"] for event in printed if event["type"] == "message.sent"
+    }
+    made = asked(stopped, exported, "select title, member_ids, \"open\" from chat_created where kind = 'group'")
+    assert all(isinstance(one["member_ids"], list) and one["open"] in (True, False) for one in made)
+    by_hour = "select date_trunc('hour', occurred_at) as hour, count(*) as n from events group by 1"
+    assert sum(one["n"] for one in asked(stopped, exported, by_hour)) == len(printed)
+    assert asked(stopped, exported, "select * from unreadable") == []
+
+
+def test_the_log_itself_can_be_asked(stopped: Path, exported: Path) -> None:
+    query = "select type, count(*) as n from events group by type order by type"
+    straight = run(stopped, "sql", query, "--output", "json")
+    assert straight.status == 0, straight.stderr
+    assert lines(straight.stdout) == asked(stopped, exported, query)
+
+
+def test_answers_come_in_the_form_asked_for(stopped: Path, exported: Path, tmp_path: Path) -> None:
+    query = "select 1 as n, 'two' as word, [1, 2] as list, timestamp '2026-03-01 12:00:00' as at, null as nothing"
+    forms = {
+        style: subprocess.run(
+            [sys.executable, "-m", "infra.cli", "sql", query, "--export", str(exported), "--output", style],
+            env=environment(stopped),
+            capture_output=True,
+            check=True,
+        ).stdout
+        for style in ("table", "csv", "json", "parquet")
+    }
+    assert forms["table"].decode().splitlines()[2].split() == ["1", "two", "[1,", "2]", "2026-03-01T12:00:00"]
+    names, row = forms["csv"].decode().splitlines()
+    assert names == '"n","word","list","at","nothing"'
+    assert row.startswith('1,"two","[1, 2]",2026-03-01 12:00:00')
+    assert json.loads(forms["json"]) == {
+        "n": 1,
+        "word": "two",
+        "list": [1, 2],
+        "at": "2026-03-01T12:00:00",
+        "nothing": None,
+    }
+    (tmp_path / "answer.parquet").write_bytes(forms["parquet"])
+    assert pq.read_table(tmp_path / "answer.parquet").to_pylist()[0]["word"] == "two"
+
+
+def test_what_cannot_be_asked_or_exported_is_said_so(stopped: Path, exported: Path, tmp_path: Path) -> None:
+    wrong = run(stopped, "sql", "select nothing from nowhere", "--export", str(exported))
+    assert (wrong.status, wrong.stdout) == (2, "")
+    assert "nowhere" in wrong.stderr
+    none = run(stopped, "sql", "select 1", "--export", str(tmp_path))
+    assert none.status == 1
+    assert "tidings events export" in none.stderr
+    since = run(stopped, "events", "export", "--out", str(tmp_path), "--since-manifest")
+    assert since.status == 1
+    assert "export once without" in since.stderr
+    again = run(stopped, "events", "export", "--out", str(exported), "--since-manifest", "--workers", "1")
+    assert again.status == 0, again.stderr
+    elsewhere = run(
+        stopped, "events", "export", "--out", str(tmp_path), "--since-manifest", str(exported / "manifest.json")
+    )
+    assert json.loads(elsewhere.stdout)["events"] == 0

@@ -8,6 +8,7 @@ from infra.cli.app import app
 
 COMMANDS = (
     "at",
+    "sql",
     "serve",
     "gateway",
     "worker",
