@@ -59,6 +59,12 @@ const heads = (overrides) => ({
   c1: { head_seq: 1, read_seq: 1, others_delivered_seq: 0, others_read_seq: 0, ...overrides },
 });
 
+test("the socket's address tells a load balancer who comes, and nothing more", async () => {
+  const { sockets, start } = await given();
+  await start({ chats: heads() });
+  assert.equal(sockets[0].url, `ws://host/v1/ws?u=${ana.user_id}`);
+});
+
 test("a message goes out, is acknowledged, and its event settles it", async () => {
   const { client, sockets, shelf, start } = await given();
   await start({ chats: heads() });

@@ -61,7 +61,8 @@ class Actor:
         pause = 0.2
         while True:
             try:
-                async with connect(self._http.ws_url, subprotocols=[PROTOCOL], max_size=None) as self._socket:
+                url = self._http.ws_url(self.user_id)
+                async with connect(url, subprotocols=[PROTOCOL], max_size=None) as self._socket:
                     await self._converse(self._socket)
             except ConnectionClosed as closed:
                 code = 1006 if closed.rcvd is None else closed.rcvd.code

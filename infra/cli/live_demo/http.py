@@ -32,9 +32,9 @@ class Http:
         if not self.url.startswith(("http://", "https://")):
             raise Fault(f"{url} is not an address", "write it as http://127.0.0.1:8000", 2)
 
-    @property
-    def ws_url(self) -> str:
-        return f"ws{self.url.removeprefix('http')}/v1/ws"
+    def ws_url(self, user_id: str) -> str:
+        """With the hint of who comes, for a load balancer."""
+        return f"ws{self.url.removeprefix('http')}/v1/ws?{urlencode({'u': user_id})}"
 
     async def call(self, method: str, path: str, body: object = None, token: str = "", **query: str) -> Any:
         """The answer's JSON. Raises Refused, and Fault where no Tidings answers."""
