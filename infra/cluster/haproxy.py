@@ -60,19 +60,23 @@ class Haproxy(Service):
 
     def waiting(self) -> int:
         """Connections that wait for a place at a gateway. Raises OSError if HAProxy is away."""
-        return sum(self._counted("qcur").values())
+        return sum(int(told["qcur"] or 0) for told in self._told().values())
 
     def connections(self) -> dict[str, int]:
         """Gateway → connections to it, calls and sockets. Raises OSError if HAProxy is away."""
-        found = self._counted("scur")
-        return {name: found[name] for name in self._gateways}
+        told = self._told()
+        return {name: sum(int(told[each]["scur"]) for each in (name, f"{name}-anyway")) for name in self._gateways}
 
-    def _counted(self, column: str) -> dict[str, int]:
-        """A column of HAProxy's statistics, by gateway and for all of them."""
+    def up(self) -> dict[str, bool]:
+        """Gateway → whether HAProxy takes it for ready. Raises OSError if HAProxy is away."""
+        told = self._told()
+        return {name: told[name]["status"].startswith("UP") for name in self._gateways}
+
+    def _told(self) -> dict[str, dict[str, str]]:
+        """HAProxy's statistics by the names of its servers, as it says them."""
         head, *rows = self._tell("show stat gateways 7 -1").removeprefix("# ").strip().splitlines()
-        names = head.split(",")
-        found = [dict(zip(names, row.split(","), strict=True)) for row in rows]
-        return {each["svname"]: int(each[column] or 0) for each in found}
+        named = (dict(zip(head.split(","), row.split(","), strict=True)) for row in rows)
+        return {each["svname"]: each for each in named}
 
     def configuration(self) -> str:
         return configuration(
@@ -111,6 +115,7 @@ def configuration(
     `name_server`, `host:port`, is asked for gateways' addresses again and again, where those may change.
     """
     servers = "".join(f"    server {name} {address}\n" for name, address in gateways.items())
+    anyway = "".join(f"    server {name}-anyway {address} backup no-check\n" for name, address in gateways.items())
     resolvers = f"\nresolvers names\n    nameserver one {name_server}\n" if name_server else ""
     resolved = " resolvers names init-addr libc,none" if name_server else ""
     return f"""\
@@ -150,4 +155,6 @@ backend gateways
     http-check expect status 200
     # A gateway that says it is not ready is asked again at once, and left by newcomers if it means it.
     default-server check inter 500ms fastinter 100ms fall 2 rise 1 maxconn {max_per_gateway}{resolved}
-{servers}"""
+{servers}    # Without the log none says that it is ready, yet all let people read: so where none is, all are asked.
+    option allbackups
+{anyway}"""

@@ -182,17 +182,23 @@ def test_a_gateway_that_is_not_ready_gets_nobody_new_soon(pair: Pair) -> None:
         pass
 
 
-def test_without_any_gateway_the_answer_is_503(pair: Pair) -> None:
+def test_where_none_is_ready_they_are_asked_all_the_same(pair: Pair) -> None:
+    first = pair.whereabouts()
     for gateway in pair.gateways.values():
         gateway.ready = False
-
-    def refused() -> bool:
-        try:
-            pair.ask("/v1/info")
-        except HTTPError as error:
-            with closing(error):
-                return error.code == 503
-        return False
-
-    while not refused():
+    while any(pair.proxy.up().values()):
         pass
+    assert set(pair.whereabouts().values()) == {"one", "two"}
+    for gateway in pair.gateways.values():
+        gateway.ready = True
+    while not all(pair.proxy.up().values()):
+        pass
+    assert pair.whereabouts() == first
+
+
+def test_without_any_gateway_the_answer_is_503(pair: Pair) -> None:
+    for gateway in pair.gateways.values():
+        gateway.end()
+    with pytest.raises(HTTPError, match="503") as refused:
+        pair.ask("/v1/info")
+    refused.value.close()

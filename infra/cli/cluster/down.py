@@ -34,4 +34,6 @@ def stop_all(cluster: LocalCluster) -> None:
         failed = [report for wave in waves for report in display.follow(stop(wave))]
     for report in failed:
         if report.error is not None:
-            raise Fault(f"{report.name} did not end: {fault_of(report.error)}", "try tidings cluster down again")
+            raise Fault(
+                f"{report.name} did not end: {fault_of(report.error, report.name)}", "try tidings cluster down again"
+            )

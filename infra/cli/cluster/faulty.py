@@ -15,16 +15,16 @@ from infra.cluster.service import ServiceFailed
 
 
 @contextmanager
-def mended() -> Iterator[None]:
-    """Turn what a cluster raises into faults that say what to do."""
+def mended(name: str = "NAME") -> Iterator[None]:
+    """Turn what a cluster raises into faults that say what to do. `name`: of the service that it is about."""
     try:
         yield
     except (NoCluster, NoSuchService, PlanUnsuitable, ProgramMissing, JarsMissing, ServiceFailed) as error:
-        raise fault_of(error) from error
+        raise fault_of(error, name) from error
 
 
-def fault_of(error: Exception) -> Fault:
-    """Raises what is no cluster's error."""
+def fault_of(error: Exception, name: str = "NAME") -> Fault:
+    """`name`: of the service that it is about. Raises what is no cluster's error."""
     match error:
         case NoCluster():
             return Fault(str(error), "tidings cluster up makes one")
@@ -37,7 +37,7 @@ def fault_of(error: Exception) -> Fault:
         case JarsMissing():
             return Fault(str(error), "see that Maven Central can be reached, then say the same again")
         case ServiceFailed():
-            return Fault(str(error), "its whole log: tidings cluster logs NAME")
+            return Fault(str(error), f"its whole log: tidings cluster logs {name}")
         case _:
             raise error
 

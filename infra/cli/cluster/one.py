@@ -14,7 +14,7 @@ from infra.cluster.tidings import Gateway
 
 def logs(folder: Path, name: str, lines: int, follow: bool) -> None:
     """Becomes `tail`, which knows about rotation, pipes and Ctrl-C. Raises Fault."""
-    with mended():
+    with mended(name):
         service = found(folder).service(name)
     if not service.log.exists():
         raise Fault(f"{name} has not been started yet", f"tidings cluster start {name}")
@@ -25,7 +25,7 @@ def logs(folder: Path, name: str, lines: int, follow: bool) -> None:
 def start(folder: Path, name: str) -> None:
     """Raises Fault."""
     cluster = found(folder)
-    with mended():
+    with mended(name):
         service = cluster.service(name)
         with remarks().status(f"{name} starts"):
             service.resume()
@@ -37,14 +37,14 @@ def start(folder: Path, name: str) -> None:
 
 def stop(folder: Path, name: str) -> None:
     """Raises Fault."""
-    with mended(), remarks().status(f"{name} ends"):
+    with mended(name), remarks().status(f"{name} ends"):
         found(folder).service(name).stop()
     remarks().print(f"{name} is stopped.")
 
 
 def kill(folder: Path, name: str) -> None:
     """Raises Fault."""
-    with mended():
+    with mended(name):
         found(folder).service(name).kill()
     remarks().print(f"{name} is dead.")
 
@@ -52,7 +52,7 @@ def kill(folder: Path, name: str) -> None:
 def drain(folder: Path, name: str) -> None:
     """Raises Fault."""
     cluster = found(folder)
-    with mended():
+    with mended(name):
         gateway = cluster.gateway(name)
         if gateway.pid is None:
             raise Fault(f"{name} does not run", f"tidings cluster start {name}")

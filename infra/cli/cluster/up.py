@@ -57,10 +57,11 @@ def start_all(folder: Path, asked: Mapping[str, int | None], port: int | None) -
         failed = display.follow(start(list(services.values()), cluster.needs))
     if failed:
         names = ", ".join(report.name for report in failed)
-        error = failed[0].error
-        assert error is not None
+        for report in failed:
+            assert report.error is not None
+            remarks().print(str(fault_of(report.error, report.name)), markup=False)
         raise Fault(
-            f"{names} did not start: {fault_of(error)}",
+            f"{names} did not start",
             "the others go on running: tidings cluster up tries again, tidings cluster down ends them",
         )
     until = time.monotonic() + PATIENCE_S

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,18 @@ def test_one_that_was_killed_comes_back_by_start_and_another_by_up(local: Local)
     assert {name: service["ports"] for name, service in after.items()} == {
         name: service["ports"] for name, service in before.items()
     }
+
+
+def test_an_up_that_fails_half_way_says_what_failed_and_what_to_do(local: Local) -> None:
+    port = local.status()["redis"]["ports"]["redis"]
+    local.done("kill", "redis")
+    with socket.create_server(("127.0.0.1", port)):
+        failed = local.run("up")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert f"port {port} of 127.0.0.1 is taken" in failed.stderr
+    assert "redis did not start; the others go on running: tidings cluster up tries again" in failed.stderr
+    assert local.done("up").strip() == local.url
+    assert {service["state"] for service in local.status().values()} == {"running"}
 
 
 def test_a_paused_one_is_shown_and_goes_on(local: Local) -> None:
