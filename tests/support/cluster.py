@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 from uuid import uuid4
 
 import pytest
 
 from infra.cluster.services import Cassandra, Kafka, Postgres, Redis
+from tests.support.caller import new_id, newcomers
 from tests.support.cassandra_views import in_thread
 from tests.support.postgres import empty_database
 from tests.support.server import Server
@@ -84,6 +86,19 @@ def cluster(
     accounts = in_thread(lambda: asyncio.run(empty_database(postgres)))
     made = Cluster(tmp_path_factory.mktemp("cluster"), kafka, cassandra, redis, postgres, accounts)
     try:
-        yield made.start()
+        made.start()
+        await_views(made.gateways[0].url)
+        yield made
     finally:
         made.kill()
+
+
+def await_views(url: str) -> None:
+    """Return when new chats are shown at once, whatever their partition: the workers have the log's end."""
+    until = monotonic() + Node.patience_s
+    with newcomers(url) as made:
+        ana = made()
+        for _ in range(3 * PARTITIONS):
+            body = {"title": "Tea", "member_ids": [], "chat_id": new_id()}
+            while ana.post("/chats", body).status_code == 202:
+                assert monotonic() < until, "the views do not come up to the log's end"
