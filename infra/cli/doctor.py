@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.cli.checks import Check
-from infra.settings import BadSettings, load_settings
+from infra.settings import BadSettings, Settings, load_settings
 
 _STYLE = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -27,6 +27,8 @@ def examine(overrides: dict[str, Any]) -> list[Check]:
             *found,
             *(Check("settings", "fail", f"{e.field}: {e.message}", f"set {e.field} right") for e in error.errors),
         ]
+    if settings.kafka:
+        return [*found, *_of_a_cluster(settings), *machine.programs()]
     folder: Path = settings.data
     found += [data.directory(folder), data.space(folder), machine.sqlite(folder), data.server(folder)]
     found += data.secrets(settings)
@@ -34,6 +36,13 @@ def examine(overrides: dict[str, Any]) -> list[Check]:
     found += data.log_and_views(folder, datetime.now(UTC))
     found.append(machine.port(settings.host, settings.port, folder))
     return found + machine.programs()
+
+
+def _of_a_cluster(settings: Settings) -> list[Check]:
+    from infra.cli.checks import cluster, data
+
+    found = cluster.settings_of(settings) + cluster.services(settings)
+    return [*found, data.accounts(settings)] if settings.accounts_url else found
 
 
 def show(found: list[Check], as_json: bool) -> None:
