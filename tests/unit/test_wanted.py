@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.settings import BadSettings, Settings
+from infra.settings import BadSettings, load_settings
 from infra.wanted import for_gateway, for_worker
 
 SECRET = "ab" * 32
@@ -20,7 +20,7 @@ WHOLE = {
 
 
 def test_with_everything_set_both_know_what_they_need() -> None:
-    settings = Settings(**WHOLE)
+    settings = load_settings(WHOLE)
     assert for_gateway(settings).master == bytes.fromhex(SECRET)
     assert for_worker(settings).member == "worker-1"
 
@@ -29,22 +29,22 @@ def test_with_everything_set_both_know_what_they_need() -> None:
 def test_a_gateway_names_what_it_lacks(name: str) -> None:
     given = {key: value for key, value in WHOLE.items() if key != name}
     with pytest.raises(BadSettings, match=f"^TIDINGS_{name.upper()}: not set"):
-        for_gateway(Settings(**given))
+        for_gateway(load_settings(given))
 
 
 @pytest.mark.parametrize("name", ["kafka", "cassandra", "redis", "node"])
 def test_a_worker_names_what_it_lacks(name: str) -> None:
     given = {key: value for key, value in WHOLE.items() if key != name}
     with pytest.raises(BadSettings, match=f"^TIDINGS_{name.upper()}: not set"):
-        for_worker(Settings(**given))
+        for_worker(load_settings(given))
 
 
 def test_everything_that_is_missing_is_told_together() -> None:
     with pytest.raises(BadSettings) as refused:
-        for_gateway(Settings())
+        for_gateway(load_settings())
     assert len(refused.value.errors) == 6
 
 
 def test_gateways_cannot_share_a_file_of_sqlite() -> None:
     with pytest.raises(BadSettings, match="PostgreSQL"):
-        for_gateway(Settings(**{**WHOLE, "accounts_url": "sqlite:///accounts.db"}))
+        for_gateway(load_settings({**WHOLE, "accounts_url": "sqlite:///accounts.db"}))
