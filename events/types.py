@@ -79,6 +79,13 @@ class MessageRead(Data, frozen=True):
     up_to_seq: int
 
 
+class ChatReleased(Data, frozen=True):
+    """An operator has the records of this chat folded that were put aside; not a thing that happened in the chat."""
+
+    discarded: list[int]
+    """Offsets of those that are passed over for ever, in the chat's own partition."""
+
+
 EventData = (
     ChatCreated
     | ChatRetitled
@@ -105,6 +112,7 @@ NEWEST: dict[str, tuple[int, type[Data]]] = {
     "message.sent": (2, MessageSent),
     "message.delivered": (1, MessageDelivered),
     "message.read": (1, MessageRead),
+    "chat.released": (1, ChatReleased),
 }
 """Event type → (newest version, its struct)."""
 

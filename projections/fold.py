@@ -148,6 +148,22 @@ def fold_record(
     changes.entries.append(Entry(chat.chat_id, chat.seq, chat.n, offset, chat.at_us, event.type, actor_id, decoded.raw))
 
 
+def pass_over(changes: Changes, hot: Hot, offset: int) -> None:
+    """A record that an operator discarded: it counts as void and does nothing else, whatever it may say."""
+    if offset > hot.chat.offset:
+        hot.chat.offset = offset
+        hot.chat.void += 1
+        changes.heads[hot.chat.chat_id] = hot.chat
+
+
+def note_release(changes: Changes, hot: Hot, offset: int) -> None:
+    """The record that released the chat."""
+    if offset > hot.chat.offset:
+        hot.chat.offset = offset
+        hot.chat.applied += 1
+        changes.heads[hot.chat.chat_id] = hot.chat
+
+
 def _judge_id(
     changes: Changes,
     hot: Hot,

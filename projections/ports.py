@@ -99,7 +99,8 @@ class MemberRow(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(slots=True)
 class Changes:
-    """What a batch of one partition does to the views. Rows are written first, then heads, then the position."""
+    """What a batch of one partition does to the views. Rows are written first, then heads, then
+    what is released, then the position."""
 
     partition: int
     next_offset: int
@@ -110,6 +111,8 @@ class Changes:
     parked: list[Parked] = field(default_factory=list)
     files: dict[tuple[str, str], FileUse] = field(default_factory=dict)
     """(file, chat) → row. Only messages with a file have one."""
+    released: list[Parked] = field(default_factory=list)
+    """Parked no more. Goes after the heads: until those have the records, the chat must be known to be parked."""
     memberships: dict[tuple[str, str], Membership] = field(default_factory=dict)
     """(user, chat) → row."""
     members: dict[tuple[str, str], MemberRow] = field(default_factory=dict)
@@ -160,6 +163,9 @@ class FoldStore(Protocol):
 
     async def parked_chats(self) -> dict[str, int]:
         """Chat → offset of its first record that could not be folded: from there on nothing is."""
+
+    async def parked_of(self, chat_id: str) -> list[Parked]:
+        """The records of a chat that wait, by offset."""
 
     async def apply(self, changes: Changes) -> None:
         """Write a batch. Repeating it, or a part of it, later or in between, changes nothing."""

@@ -8,34 +8,48 @@ a chat whose record cannot be folded.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
 from commands.chat import Chat
 from events.codec import Decoded, Undecodable, decode
-from events.log import Record
-from events.types import MessageRead, MessageSent
-from projections.fold import Hot, Memory, cold, fold_record
+from events.log import Position, Record
+from events.types import ChatReleased, MessageRead, MessageSent
+from projections.fold import Hot, Memory, cold, fold_record, note_release, pass_over
 from projections.ports import Changes, FirstUse, FoldStore, Parked
 
 logger = logging.getLogger(__name__)
+
+AFTER_PARKED = "an earlier event is parked"
 
 _Read = tuple[Record, Decoded | Undecodable]
 
 
 class FoldFailed(Exception):
-    """The record at `index` of a batch made the fold raise: a defect, never a store's error."""
+    """The record at this offset made the fold raise: a defect, never a store's error."""
 
-    def __init__(self, index: int) -> None:
-        super().__init__(f"record {index} of the batch cannot be folded")
-        self.index = index
+    def __init__(self, chat_id: str, offset: int) -> None:
+        super().__init__(f"the record at {offset} cannot be folded")
+        self.chat_id = chat_id
+        self.offset = offset
+
+
+class Discards(Protocol):
+    """Records that operators have discarded, noted beside the log: a fold from its beginning must know of them before
+    it comes to them, whatever its code makes of them."""
+
+    async def all(self) -> Collection[Position]:
+        """Raises Unavailable."""
 
 
 class BatchFold:
     """The fold of one partition of one generation of the views."""
 
-    def __init__(self, store: FoldStore, memory: Memory | None = None) -> None:
+    def __init__(self, store: FoldStore, memory: Memory | None = None, discards: Discards | None = None) -> None:
         self._store = store
         self._memory = memory or Memory()
+        self._discards = discards
+        self._discarded: frozenset[Position] = frozenset()
         self._hot: dict[str, Hot] = {}
         self._ids = 0
         """Message ids held in all of `_hot`."""
@@ -53,61 +67,127 @@ class BatchFold:
         May cover only the first records: go on from `next_offset`. Raises Unavailable when the views are away.
         """
         decoded = [(record, _read(record)) for record in records]
-        try:
-            return await self._fold(decoded)
-        except FoldFailed as failure:
-            logger.error(
-                "record %d:%d cannot be folded",
-                records[0].partition,
-                records[failure.index].offset,
-                exc_info=failure.__cause__,
-                extra={
-                    "chat_id": records[failure.index].key,
-                    "position": f"{records[failure.index].partition}:{records[failure.index].offset}",
-                },
-            )
-            # The batch left half a change in memory. Fold what comes before, then park the record itself.
-            self.forget()
-            if failure.index:
-                return await self._fold(decoded[: failure.index])
-            return await self._fold([(records[0], Undecodable(f"the fold failed: {failure.__cause__!r}"))])
+        poison: dict[int, str] = {}
+        while True:
+            try:
+                return await self._fold(decoded, poison)
+            except FoldFailed as failure:
+                position = f"{records[0].partition}:{failure.offset}"
+                logger.error(
+                    "record %s cannot be folded",
+                    position,
+                    exc_info=failure.__cause__,
+                    extra={"chat_id": failure.chat_id, "position": position},
+                )
+                # The batch left half a change in memory. Once more, and now that record is parked.
+                self.forget()
+                poison[failure.offset] = f"the fold failed: {failure.__cause__!r}"
 
-    async def _fold(self, batch: Sequence[_Read]) -> Changes:
+    async def _fold(self, batch: Sequence[_Read], poison: Mapping[int, str]) -> Changes:
         if self._parked is None:
+            self._discarded = frozenset(await self._discards.all()) if self._discards is not None else frozenset()
             self._parked = await self._store.parked_chats()
         parked = self._parked
         last = batch[-1][0]
         changes = Changes(last.partition, last.offset + 1)
         await self._load({record.key for record, _ in batch})
         uses, ns = await self._look_up(batch)
-        for index, (record, read) in enumerate(batch):
+        for record, read in batch:
             chat_id = record.key
-            # A crash may have left the parked row in the views but not yet the head before it.
             since = parked.get(chat_id)
-            if isinstance(read, Undecodable) or (since is not None and record.offset >= since):
-                reason = str(read) if isinstance(read, Undecodable) else "an earlier event is parked"
-                if since is None or record.offset < since:
-                    logger.error(
-                        "chat %s is parked at %d:%d: %s",
-                        chat_id,
-                        record.partition,
-                        record.offset,
-                        reason,
-                        extra={"chat_id": chat_id, "position": f"{record.partition}:{record.offset}"},
-                    )
-                    parked[chat_id] = record.offset
-                changes.parked.append(Parked(chat_id, record.partition, record.offset, reason, record.value))
-                continue
-            try:
-                fold_record(changes, self._hot[chat_id], record, read, uses, ns)
-            except Exception as error:
-                raise FoldFailed(index) from error
+            if record.offset in poison:
+                read = Undecodable(poison[record.offset])
+            # A crash may have left the parked row in the views but not yet the head before it.
+            waits = since is not None and record.offset >= since
+            if self._discarded and not waits and Position(record.partition, record.offset) in self._discarded:
+                pass_over(changes, self._hot[chat_id], record.offset)
+            elif isinstance(read, Undecodable):
+                self._park(changes, record, str(read))
+            elif isinstance(read.event.data, ChatReleased):
+                if waits:
+                    await self._release(changes, record, read.event.data, poison)
+                else:
+                    note_release(changes, self._hot[chat_id], record.offset)
+            elif waits:
+                self._park(changes, record, AFTER_PARKED)
+            else:
+                self._fold_one(changes, record, read, uses, ns)
         self._ids += len(changes.uses)
         for chat_id in changes.heads:
             self._ids -= self._hot[chat_id].trim(self._memory)
         if self._ids > self._memory.ids:
             self._forget_oldest(keep=set(), chats=len(self._hot), ids=self._memory.ids * 3 // 4)
         return changes
+
+    def _fold_one(
+        self,
+        changes: Changes,
+        record: Record,
+        read: Decoded,
+        uses: Mapping[tuple[str, str], FirstUse],
+        ns: Mapping[tuple[str, int], int],
+    ) -> None:
+        try:
+            fold_record(changes, self._hot[record.key], record, read, uses, ns)
+        except Exception as error:
+            raise FoldFailed(record.key, record.offset) from error
+
+    def _park(self, changes: Changes, record: Record, reason: str) -> None:
+        """Put a record aside, and with it its chat from there on."""
+        assert self._parked is not None, "known since the batch began"
+        since = self._parked.get(record.key)
+        if since is None or record.offset < since:
+            position = f"{record.partition}:{record.offset}"
+            logger.error(
+                "chat %s is parked at %s: %s",
+                record.key,
+                position,
+                reason,
+                extra={"chat_id": record.key, "position": position},
+            )
+            self._parked[record.key] = record.offset
+        changes.parked.append(Parked(record.key, record.partition, record.offset, reason, record.value))
+
+    async def _release(
+        self, changes: Changes, record: Record, released: ChatReleased, poison: Mapping[int, str]
+    ) -> None:
+        """Fold what waits in this chat, in order, up to this record; park again from what still cannot be folded."""
+        assert self._parked is not None, "known since the batch began"
+        chat_id, partition = record.key, record.partition
+        rows = {row.offset: row for row in await self._store.parked_of(chat_id) if row.offset < record.offset}
+        rows |= {row.offset: row for row in changes.parked if row.chat_id == chat_id}
+        if self._discards is not None:
+            self._discarded = frozenset(await self._discards.all())
+        passed_over = {position.offset for position in self._discarded if position.partition == partition}
+        passed_over |= set(released.discarded)
+        waiting = [(row, again) for _, row in sorted(rows.items()) for again in (_again(row),)]
+        # Another fold may have released them already, and then it has written the head before it took the rows away.
+        stored = (await self._store.load((chat_id,))).get(chat_id)
+        if stored is not None and stored.offset > self._hot[chat_id].chat.offset:
+            self._ids -= len(self._hot[chat_id].recent)
+            self._hot[chat_id] = cold(stored)
+            changes.heads.pop(chat_id, None)
+        uses, ns = await self._look_up([(again, _read(again)) for _, again in waiting])
+        del self._parked[chat_id]
+        for row, again in waiting:
+            read = _read(again)
+            if again.offset in poison:
+                read = Undecodable(poison[again.offset])
+            if again.offset in passed_over:
+                pass_over(changes, self._hot[chat_id], again.offset)
+            elif isinstance(read, Undecodable):
+                # Its row stays as it is: views do not depend on how often somebody tried.
+                self._parked[chat_id] = again.offset
+                self._park(changes, record, AFTER_PARKED)
+                logger.error("chat %s stays parked at %d:%d: %s", chat_id, partition, again.offset, read)
+                return
+            elif isinstance(read.event.data, ChatReleased):
+                note_release(changes, self._hot[chat_id], again.offset)
+            else:
+                self._fold_one(changes, again, read, uses, ns)
+            changes.released.append(row)
+        note_release(changes, self._hot[chat_id], record.offset)
+        logger.warning("chat %s is released with %d records", chat_id, len(waiting), extra={"chat_id": chat_id})
 
     def _forget_oldest(self, keep: set[str], chats: int, ids: int) -> None:
         """Forget chats, the longest remembered first, until no more than so many, with so many ids, are left.
@@ -151,6 +231,11 @@ class BatchFold:
         uses = await self._store.first_uses(ids) if ids else {}
         ns = await self._store.ns(seqs) if seqs else {}
         return uses, ns
+
+
+def _again(row: Parked) -> Record:
+    """A parked record, as it came from the log but for its time, which no fold asks for."""
+    return Record(row.partition, row.offset, 0, row.chat_id, row.value)
 
 
 def _read(record: Record) -> Decoded | Undecodable:

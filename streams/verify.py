@@ -14,7 +14,7 @@ import msgspec
 from commands.chat import Chat
 from events.partitioner import partition_of
 from projections.inspection import InspectedViews, Whole
-from projections.ports import Changes, Entry, FirstUse, MemberRow, Refused
+from projections.ports import Changes, Entry, FirstUse, MemberRow, Parked, Refused
 from streams.batch import BatchFold
 from streams.log_reader import LogReader
 from streams.registry import Verdict
@@ -197,6 +197,9 @@ class _Beside:
 
     async def parked_chats(self) -> dict[str, int]:
         return {} if self._parked is None else {self.chat.chat_id: self._parked}
+
+    async def parked_of(self, chat_id: str) -> list[Parked]:
+        return await self._views.parked_of(chat_id)
 
     async def apply(self, changes: Changes) -> None:
         """Nothing is written."""

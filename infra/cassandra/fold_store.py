@@ -1,8 +1,9 @@
 """The chat views of one generation as their fold writes them.
 
-Three steps, each acknowledged by a quorum before the next: rows, heads with members, position. A crash between them
-repeats work and changes nothing. Every write says itself when it happened, by the offset of the record that it comes
-from, so a paused fold that wakes up and writes late loses against what is there: no lock, no fence.
+Steps, each acknowledged by a quorum before the next: rows, heads with members, what is parked no more, position. A
+crash between them repeats work and changes nothing. Every write says itself when it happened, by the offset of the
+record that it comes from, so a paused fold that wakes up and writes late loses against what is there: no lock, no
+fence.
 """
 
 from __future__ import annotations
@@ -66,4 +67,6 @@ class CassandraFoldStore(CassandraChatViews):
         write = self._keyspace.write
         await write(self._serialiser.rows(changes))
         await write(self._serialiser.heads(changes))
+        if changes.released:
+            await write(self._serialiser.released(changes))
         await write([self._serialiser.position(changes)])

@@ -71,6 +71,13 @@ class Serialiser:
         for chat_id, chat in changes.heads.items():
             yield self._chat(chat, members.get(chat_id, ()))
 
+    def released(self, changes: Changes) -> Iterator[Unit]:
+        """What is parked no more, as of the last record of the batch: after it nobody parks these again."""
+        at = _bigint(write_time(changes.next_offset - 1))
+        for p in changes.released:
+            chat_id = _key(p.chat_id)
+            yield Unit(chat_id, _OVERHEAD, ((self._to.release, (at, chat_id, _bigint(p.offset))),))
+
     def position(self, changes: Changes) -> Unit:
         offset = changes.next_offset
         values = (

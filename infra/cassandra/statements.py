@@ -13,7 +13,7 @@ WHOLE = MAX_BROADCAST_RECEIPTS + 1
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """All take the write time as their last value."""
+    """All but `release` take the write time as their last value."""
 
     entry: str
     use: str
@@ -25,6 +25,8 @@ class Writes:
     member: str
     head_and_member: str
     position: str
+    release: str
+    """Takes the write time first."""
 
     @staticmethod
     def on(keyspace: str) -> Writes:
@@ -45,6 +47,7 @@ class Writes:
             member=insert("chats", f"chat_id, {member}"),
             head_and_member=insert("chats", f"{head}, {member}"),
             position=insert("positions", "projection, partition, next_offset, incarnation"),
+            release=f"DELETE FROM {keyspace}.parked USING TIMESTAMP ? WHERE chat_id = ? AND offset = ?",
         )
 
     def all(self) -> tuple[str, ...]:

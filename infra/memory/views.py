@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from commands.chat import Chat, Member
 from projections.fold import snapshot
-from projections.ports import Changes, Entry, FileUse, FirstUse, Page, Refused, Summary
+from projections.ports import Changes, Entry, FileUse, FirstUse, Page, Parked, Refused, Summary
 
 _PAGE_BYTES = 1024 * 1024
 
@@ -23,7 +23,7 @@ class MemoryViews:
         """Seq 1 stands first: numbers are dense."""
         self._uses: dict[tuple[str, str], FirstUse] = {}
         self._refused: dict[tuple[str, int], Refused] = {}
-        self._parked: dict[str, int] = {}
+        self._parked: dict[str, dict[int, Parked]] = {}
         self._files: dict[tuple[str, str], FileUse] = {}
 
     # --- the fold's side -------------------------------------------------------------------------------------
@@ -41,7 +41,10 @@ class MemoryViews:
         return {(entry.chat_id, entry.seq): entry.n for entry in await self.entries_at(list(pairs))}
 
     async def parked_chats(self) -> dict[str, int]:
-        return dict(self._parked)
+        return {chat_id: min(rows) for chat_id, rows in self._parked.items() if rows}
+
+    async def parked_of(self, chat_id: str) -> list[Parked]:
+        return [row for _, row in sorted(self._parked.get(chat_id, {}).items())]
 
     async def apply(self, changes: Changes) -> None:
         for entry in changes.entries:
@@ -53,7 +56,9 @@ class MemoryViews:
         for row in changes.refused:
             self._refused[row.chat_id, row.offset] = row
         for parked in changes.parked:
-            self._parked.setdefault(parked.chat_id, parked.offset)
+            self._parked.setdefault(parked.chat_id, {})[parked.offset] = parked
+        for released in changes.released:
+            self._parked[released.chat_id].pop(released.offset, None)
         self._files.update(changes.files)
         self._chats.update(snapshot(changes).heads)
         self._positions[changes.partition] = changes.next_offset

@@ -164,6 +164,11 @@ class SqliteViews(SqliteChatViews):
                 for chat_id, c in changes.heads.items()
             ],
         )
+        if changes.released:
+            many(
+                "DELETE FROM parked WHERE chat_id = ? AND offset = ?",
+                [(p.chat_id, p.offset) for p in changes.released],
+            )
         self._db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", (changes.partition, changes.next_offset))
 
     def _claim_key(self, chat_id: str) -> None:

@@ -33,10 +33,12 @@ class Adversary:
 
     async def apply(self, changes: Changes) -> None:
         self.seen.append(snapshot(changes))
-        rows, heads, position = self._writes(changes)
+        rows, heads, released, position = self._writes(changes)
         self.shuffle(rows)
         self.shuffle(heads)
-        steps = [[write] for write in rows] + [write for _, _, _, write in heads] + [[position]]
+        self.shuffle(released)
+        steps = [[write] for write in rows] + [write for _, _, _, write in heads]
+        steps += [[write] for write in (*released, position)]
         stop = self._break_after(len(steps))
         for step in steps[:stop]:
             self._put(step)
@@ -45,11 +47,12 @@ class Adversary:
 
     def replay(self, changes: Changes) -> None:
         """A batch of a worker that was paused, arriving late and whole."""
-        rows, heads, position = self._writes(changes)
-        for step in [[write] for write in rows] + [write for _, _, _, write in heads] + [[position]]:
+        rows, heads, released, position = self._writes(changes)
+        for step in [[write] for write in rows] + [write for _, _, _, write in heads]:
             self._put(step)
+        self._put([*released, position])
 
-    def _writes(self, changes: Changes) -> tuple[list[Write], list[Write], Write]:
+    def _writes(self, changes: Changes) -> tuple[list[Write], list[Write], list[Write], Write]:
         changes = snapshot(changes)
         rows: list[Write] = [("timeline", (e.chat_id, e.seq), e.offset, e) for e in changes.entries]
         rows += [("message_ids", (u.chat_id, u.message_id), u.offset, u) for u in changes.uses]
@@ -61,7 +64,10 @@ class Adversary:
             together: list[Write] = [("chats", chat_id, chat.offset, chat)]
             together += [("members", key, row.offset, row) for key, row in changes.members.items() if key[0] == chat_id]
             heads.append(("", chat_id, 0, together))
-        return rows, heads, ("positions", changes.partition, changes.next_offset, changes.next_offset)
+        released: list[Write] = [
+            ("parked", (p.chat_id, p.offset), changes.next_offset - 1, None) for p in changes.released
+        ]
+        return rows, heads, released, ("positions", changes.partition, changes.next_offset, changes.next_offset)
 
     def _put(self, writes: list[Write]) -> None:
         for table, key, at, row in writes:
@@ -70,7 +76,8 @@ class Adversary:
                 self._tables[table][key] = (at, row)
 
     def _all(self, table: str) -> Iterator[tuple[Any, Any]]:
-        return ((key, row) for key, (_, row) in sorted(self._tables[table].items(), key=lambda item: item[0]))
+        rows = sorted(self._tables[table].items(), key=lambda item: item[0])
+        return ((key, row) for key, (_, row) in rows if row is not None)
 
     def _get(self, table: str, key: Any) -> Any:
         held = self._tables[table].get(key)
@@ -101,6 +108,9 @@ class Adversary:
         for (chat_id, offset), _ in self._all("parked"):
             first.setdefault(chat_id, offset)
         return first
+
+    async def parked_of(self, chat_id: str) -> list[Parked]:
+        return [row for (own, _), row in self._all("parked") if own == chat_id]
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """The same logical rows as the SQLite views give."""

@@ -21,6 +21,7 @@ from events.log import Record
 from events.types import (
     ChatCreated,
     ChatOpened,
+    ChatReleased,
     ChatRetitled,
     Data,
     MemberAdded,
@@ -78,8 +79,12 @@ def histories(draw: st.DrawFn) -> list[Record]:
         history.add(ANA, ChatCreated("group", "Tea", True, "since_join", [ANA, BEN]), ROOM)
     history.add(BEN, ChatCreated("direct", None, False, "all", [BEN, ANA]), DIRECT)
     for _ in range(draw(st.integers(1, 30))):
-        if draw(st.integers(0, 40)) == 0:
+        if draw(st.integers(0, 20)) == 0:
             history.add_raw(draw(st.sampled_from([ROOM, DIRECT])), b'{"type":"moon.landed"}')
+        elif draw(st.integers(0, 10)) == 0:
+            broken = [record.offset for record in history.records if b"moon" in record.value]
+            discarded = draw(st.lists(st.sampled_from(broken), max_size=2)) if broken else []
+            history.add("operator", ChatReleased(discarded), draw(st.sampled_from([ROOM, DIRECT])))
         else:
             chat_id = draw(st.sampled_from([ROOM, ROOM, DIRECT]))
             history.add(draw(people), draw(events), chat_id, draw(moments))

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from commands.errors import Unavailable
 from events.ids import uuid7
+from events.log import Position
 from events.types import (
     ChatCreated,
+    ChatReleased,
     MemberAdded,
     MemberLeft,
     MessageDelivered,
@@ -221,3 +224,87 @@ async def test_a_failed_sqlite_batch_leaves_nothing_behind(tmp_path: Path, histo
     await fold(views, history)
     assert (await views.load([ROOM]))[ROOM].seq == 1
     views.close()
+
+
+class Noted:
+    """Discards as they stand beside a log."""
+
+    def __init__(self, *offsets: int) -> None:
+        self.positions = [Position(0, offset) for offset in offsets]
+
+    async def all(self) -> list[Position]:
+        return self.positions
+
+
+def poisoned(history: History) -> History:
+    """Two broken records, messages before, between and after them."""
+    for number in range(3):
+        history.add(BEN, MessageSent(uuid7(NOON + timedelta(seconds=10 * number)), "TEXT", b"x"))
+        if number < 2:
+            history.add_raw(ROOM, b"\xff not ours")
+    return history
+
+
+async def test_a_chat_is_released_in_order_without_what_was_discarded(store: Any, history: History) -> None:
+    poisoned(history)
+    await fold(store, history)
+    assert [parked.offset for parked in await store.parked_of(ROOM)] == [2, 3, 4, 5]
+    history.add("operator", ChatReleased([2]))
+    await fold(store, history, 6)
+    assert await store.parked_chats() == {ROOM: 4}, "the second broken record is in the way"
+    assert [parked.offset for parked in await store.parked_of(ROOM)] == [4, 5, 6]
+    history.add("operator", ChatReleased([4]))
+    changes = await fold(store, history, 7)
+    assert await store.parked_chats() == {}
+    assert await store.parked_of(ROOM) == []
+    assert [(entry.seq, entry.offset) for entry in changes.entries] == [(4, 5)]
+    chat = (await store.load([ROOM]))[ROOM]
+    assert (chat.seq, chat.n, chat.offset, chat.applied, chat.void, chat.repeated) == (4, 3, 7, 6, 2, 0)
+
+
+async def test_a_rebuild_that_knows_of_discards_comes_to_the_same_with_any_code(
+    history: History,
+) -> None:
+    """Code that could fold the discarded records must not give them numbers that others have by now."""
+    poisoned(history)
+    history.add("operator", ChatReleased([2, 4]))
+    store = Adversary()
+    await fold(store, history)
+    rows = list(store.rows())
+    repaired = [
+        record if record.value[:1] == b"{" else structs.replace(record, value=history.records[1].value)
+        for record in history.records
+    ]
+    again = Adversary()
+    await again.apply(await BatchFold(again, discards=Noted(2, 4)).fold(repaired))
+    assert list(again.rows()) == rows
+
+
+async def test_retrying_what_still_cannot_be_folded_changes_nothing_but_the_count(store: Any, history: History) -> None:
+    poisoned(history)
+    history.add("operator", ChatReleased([]))
+    await fold(store, history)
+    assert await store.parked_chats() == {ROOM: 2}
+    assert [parked.offset for parked in await store.parked_of(ROOM)] == [2, 3, 4, 5, 6]
+
+
+async def test_what_a_defect_had_parked_is_folded_once_the_defect_is_mended(
+    store: Any, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defective(changes: Any, hot: Any, record: Any, *rest: Any) -> None:
+        if record.offset == 2:
+            raise ZeroDivisionError
+        fold_record(changes, hot, record, *rest)
+
+    for number in range(3):
+        history.add(BEN, MessageSent(uuid7(NOON + timedelta(seconds=number)), "TEXT", b"x"))
+    with monkeypatch.context() as patched:
+        patched.setattr("streams.batch.fold_record", defective)
+        await fold(store, history)
+        history.add("operator", ChatReleased([]))
+        await fold(store, history, 4)
+        assert await store.parked_chats() == {ROOM: 2}, "it is still there"
+    history.add("operator", ChatReleased([]))
+    changes = await fold(store, history, 5)
+    assert [(entry.seq, entry.offset) for entry in changes.entries] == [(3, 2), (4, 3)]
+    assert await store.parked_chats() == {}
