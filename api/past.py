@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -189,3 +190,13 @@ def _chat_shape(chat: Chat, own: Member | None) -> PastChatShape:
         head_seq=chat.seq,
         members=[MemberShape(each.user_id, each.role, each.joined_seq) for each in _by_id(chat)] if few else UNSET,
     )
+
+
+class TimeMachine(Protocol):
+    """Where views of another time come from."""
+
+    async def views_of(self, chat_id: str, place: str) -> ChatViews:
+        """One chat as of a place in the log. Raises BadPlace, Unavailable."""
+
+    async def note(self, who: str, what: str) -> None:
+        """Note durably that somebody opens bodies. Raises Unavailable."""

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from api.chat_services import ChatServices
 from api.file_services import FileServices
+from api.past import TimeMachine
 from api.ratelimit import RateLimit
 from commands.accounts import Accounts
 from commands.devices import Devices
@@ -146,5 +147,7 @@ class Services:
     """Present where the routes of devices are."""
     files: FileServices | None = None
     """Present where the routes of files are."""
+    time_machine: TimeMachine | None = None
+    """Present where chats can be seen as they were."""
     demo: DemoCodes | None = None
     """Present where demo users may sign in by code."""

@@ -37,6 +37,7 @@ from infra.metrics.collectors import GatewayMetrics, PushMetrics
 from infra.metrics.process import Heartbeat, ProcessMetrics, tell
 from infra.parts import Parts, Work
 from infra.passwords import Argon2Passwords
+from infra.past import LogTimeMachine
 from infra.patience import patiently
 from infra.push.role import open_role
 from infra.settings import Settings
@@ -197,6 +198,7 @@ async def running(
             demo=DemoCodes(now) if demo else None,
             chats=chats,
             devices=devices,
+            time_machine=LogTimeMachine(settings, database, now),
             files=None if files is None else files.services,
         )
         beat = Heartbeat(services.health)

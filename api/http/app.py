@@ -12,7 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import RedirectResponse
 
 from api.errors import NoSuchPath, every_problem
-from api.http import auth, devices, files, info, me, static, users
+from api.http import auth, devices, files, info, me, past, static, users
 from api.http.chat_routes import ROUTERS as CHAT_ROUTERS
 from api.http.chat_schemas import schema_components
 from api.http.docs import STYLE, page
@@ -55,6 +55,8 @@ def create_app(
     if services.chats is not None:
         routers += CHAT_ROUTERS
         chat_schemas = schema_components()
+    if services.time_machine is not None:
+        routers.append(past.router)
     if services.devices is not None:
         routers.append(devices.router)
     if services.files is not None:

@@ -24,6 +24,7 @@ from api.http.chat_shapes import (
     PresenceAnswer,
     ReceiptsAnswer,
 )
+from api.past import PastAnswer
 from api.shapes import DATA_SHAPES, EntryShape, EventShape
 
 _ANSWERS = (
@@ -38,6 +39,7 @@ _ANSWERS = (
     MessagePositionAnswer,
     MessagesAnswer,
     MuteAnswer,
+    PastAnswer,
     PositionAnswer,
     PresenceAnswer,
     ReceiptsAnswer,

@@ -118,6 +118,41 @@ def export(
             run(settings_of(data), out, since, manifest, begin, until, workers)
 
 
+@events.command()
+def replay(
+    into: Annotated[
+        str,
+        typer.Option(
+            "--into",
+            metavar="TOPIC|URL",
+            help="A scratch topic, kafka://HOST:PORT/TOPIC, file:///DIR (a log of its own, for tidings serve), or "
+            "http(s)://… (POSTs of JSON lines).",
+        ),
+    ],
+    begin: Annotated[str, typer.Option("--from", metavar="PLACE", help=f"Where to begin: {PLACES}.")] = "start",
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--to", "--until", metavar="PLACE", help="Where to stop, exclusive; as --from.", show_default=False
+        ),
+    ] = None,
+    speed: Annotated[
+        str, typer.Option(metavar="1|10|max", help="How many times faster than it happened; max: without waits.")
+    ] = "1",
+    chat: Chat = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be replayed.")] = False,
+    data: Data = None,
+) -> None:
+    """Replay events elsewhere, in their order and with their spacing. The live topics are refused.
+
+    Prints how many there were, as JSON.
+    """
+    with told():
+        from infra.cli.replay import run
+
+        run(settings_of(data), begin, until, speed, into, chat, dry_run)
+
+
 def _print(
     begin: str,
     until: str | None,

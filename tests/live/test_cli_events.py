@@ -10,7 +10,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -21,7 +23,7 @@ from infra.cli.reveal import revealing
 from infra.layout import accounts_file, log_file
 from infra.settings import load_settings
 from infra.sqlite.log_reader import SqliteLogReader
-from tests.support.caller import Caller, Newcomers, new_id, newcomers, succeeded
+from tests.support.caller import PASSWORD, Caller, Newcomers, new_id, newcomers, succeeded
 from tests.support.cli import environment, run, started
 from tests.support.server import Server
 
@@ -165,6 +167,33 @@ def test_a_chat_that_was_not_yet_there_is_not_shown(server: Server, ana: Caller)
     assert json.loads(run(server.data, "at", "end", "chat", chat_id).stdout)["head_seq"] == 1
 
 
+def test_an_administrator_sees_a_chat_as_it_was(server: Server, newcomer: Newcomers) -> None:
+    ana, ben = newcomer.some("ana", "ben")
+    chat_id = ana.group(ben)
+    then = position_of(ana, chat_id, "before")
+    position_of(ana, chat_id, "after")
+    path = f"/admin/chats/{chat_id}"
+    assert ana.get(path).status_code == 403, "a member, but no administrator"
+    name = ben.read("/me")["username"]
+    assert run(server.data, "admin", "grant", name).status == 0
+    signed_in = newcomer.http.post("/v1/auth/login", json={"username": name, "password": PASSWORD})
+    admin = Caller(newcomer.http, succeeded(signed_in, 200))
+    now, past = admin.read(path), admin.read(path, as_of=then)
+    assert [now["head_seq"], past["head_seq"]] == [3, 2]
+    assert past["as_of"] == then
+    assert past == json.loads(run(server.data, "at", then, "chat", chat_id).stdout)
+    opened = admin.read(path, as_of=then, reveal=True, limit=1)
+    assert [message["text"] for message in opened["messages"]] == ["before"]
+    assert (admin.user_id, f"chat {chat_id} as of {then}") in [
+        (one["who"], one["what"]) for one in lines(run(server.data, "admin", "reveals").stdout)
+    ]
+    newest = admin.read(path, limit=1)
+    assert ([message["seq"] for message in newest["messages"]], newest["has_more"]) == ([3], True)
+    assert admin.read(path, limit=1, before_seq=3)["messages"][0]["seq"] == 2
+    assert admin.get(path, as_of="yesterday").json()["errors"][0]["field"] == "as_of"
+    assert admin.get(path, as_of="-1h").status_code == 404
+
+
 # --- export and SQL ------------------------------------------------------------------------------------------
 
 
@@ -251,3 +280,60 @@ def test_what_cannot_be_asked_or_exported_is_said_so(stopped: Path, exported: Pa
         stopped, "events", "export", "--out", str(tmp_path), "--since-manifest", str(exported / "manifest.json")
     )
     assert json.loads(elsewhere.stdout)["events"] == 0
+
+
+# --- replay --------------------------------------------------------------------------------------------------
+
+
+def test_a_replay_makes_the_same_log_elsewhere(stopped: Path, tmp_path: Path) -> None:
+    into = f"file://{tmp_path}/again"
+    replay = ("events", "replay", "--into", into, "--speed", "max")
+    dry = run(stopped, *replay, "--dry-run")
+    assert not (tmp_path / "again").exists()
+    done = run(stopped, *replay)
+    assert done.status == 0, done.stderr
+    assert json.loads(done.stdout)["records"] == json.loads(dry.stdout)["records"] > 30
+    ours, theirs = (lines(run(data, "events", "cat").stdout) for data in (stopped, tmp_path / "again"))
+    for event in (*ours, *theirs):
+        del event["appended_at"]
+    assert ours == theirs
+    assert run(stopped, *replay).status == 2, "there is a log by now"
+
+
+def test_a_replay_tells_a_url_line_by_line(stopped: Path) -> None:
+    got: list[bytes] = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Listener) as listening:
+        thread = Thread(target=listening.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{listening.server_port}/events"
+            done = run(stopped, "events", "replay", "--into", url, "--speed", "max", "--from", "0:5", "--to", "0:15")
+        finally:
+            listening.shutdown()
+            thread.join()
+    assert done.status == 0, done.stderr
+    assert lines(b"".join(got).decode()) == lines(
+        run(stopped, "events", "cat", "--from", "0:5", "--limit", "10").stdout
+    )
+
+
+@pytest.mark.parametrize("into", ["chat-events", "kafka://127.0.0.1:9/chat-events", "scratch", "ftp://host/x"])
+def test_a_replay_into_what_is_live_or_nowhere_is_refused(stopped: Path, into: str) -> None:
+    done = run(stopped, "events", "replay", "--into", into, "--dry-run")
+    assert (done.status, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_replay_into_its_own_folder_is_refused(stopped: Path) -> None:
+    done = run(stopped, "events", "replay", "--into", f"file://{stopped}")
+    assert done.status == 2
+    assert "has a log already" in done.stderr

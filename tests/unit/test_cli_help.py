@@ -16,6 +16,7 @@ COMMANDS = (
     "events",
     "events cat",
     "events export",
+    "events replay",
     "events tail",
     "projections",
     "projections hash",
