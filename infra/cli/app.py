@@ -14,6 +14,7 @@ from infra.cli.faults import told
 from infra.cli.letter_commands import letters
 from infra.cli.options import Data, Json, settings_of
 from infra.cli.projection_commands import projections
+from infra.cli.push_commands import push
 from infra.cli.sql_command import sql
 
 # Help without rich: it would double the time until the first line.
@@ -30,6 +31,7 @@ app.add_typer(events, name="events")
 app.add_typer(projections, name="projections")
 app.add_typer(letters, name="dead-letters")
 app.add_typer(admin, name="admin")
+app.add_typer(push, name="push")
 app.add_typer(cluster, name="cluster")
 # `-1h` is a time, not an option.
 app.command(context_settings={"ignore_unknown_options": True})(at)

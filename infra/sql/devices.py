@@ -43,6 +43,11 @@ class SqlDevices:
         query = select(*_DEVICE).where(DeviceRow.user_id == user_id).order_by(DeviceRow.updated_at, DeviceRow.device_id)
         return await self._database.read(lambda db: [Device(*row) for row in db.execute(query)])
 
+    async def named(self, device_id: str) -> Sequence[Device]:
+        """Of all users: for operators. Raises Unavailable."""
+        query = select(*_DEVICE).where(DeviceRow.device_id == device_id)
+        return await self._database.read(lambda db: [Device(*row) for row in db.execute(query)])
+
     async def remove(self, user_id: str, device_id: str) -> bool:
         removal = delete(DeviceRow).where(DeviceRow.user_id == user_id, DeviceRow.device_id == device_id)
         return await self._database.write(lambda db: db.execute(removal).rowcount == 1)

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import cast
 from uuid import UUID
 
 import jwt
@@ -71,8 +72,7 @@ class _Connection(asyncio.Protocol):
         self.most = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are of no class of asyncio's
         self._its.connections.append(self)
         self._its.opened += 1
         limit = {SettingCodes.MAX_CONCURRENT_STREAMS: self._its.streams}
