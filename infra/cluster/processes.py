@@ -57,9 +57,12 @@ def spawn(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str], 
 
 def started(pid: int) -> int | None:
     """When a living process started, in ticks since boot; None for one that is dead."""
-    if pid in _children and _children[pid].poll() is not None:
-        del _children[pid]
+    # Looked at before it is reaped, else one that dies in between is taken for dead and never reaped.
     found = _stat(pid)
+    child = _children.get(pid)
+    if child is not None and child.poll() is not None:
+        _children.pop(pid, None)
+        return None
     if found is None:
         return None
     # What only waits to be reaped is dead too; but while threads of it still end, it holds its ports.
