@@ -83,7 +83,8 @@ def create_app(
             ],
             max_age=3600,
         )
-    app.add_middleware(Frame, registry=services.metrics, now=services.now)
+    origins = () if services.files is None else services.files.origins
+    app.add_middleware(Frame, registry=services.metrics, now=services.now, file_origins=origins)
     return app
 
 

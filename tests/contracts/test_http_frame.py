@@ -295,6 +295,13 @@ async def test_every_answer_carries_the_security_headers(our: Web, path: str) ->
     assert headers["x-frame-options"] == "SAMEORIGIN"
 
 
+async def test_scripts_and_styles_carry_what_counts_for_them_alone(our: Web) -> None:
+    headers = (await our.get("/docs/style.css")).headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "content-security-policy" not in headers
+
+
 async def test_answers_with_private_content_are_not_kept(our: Web) -> None:
     assert (await our.get("/v1/info")).headers["cache-control"] == "no-store"
 

@@ -39,6 +39,7 @@ export function createApi(http) {
       call("GET", chat(chatId, "/events"), { query: { after_seq: afterSeq, limit } }),
     messages: (chatId, query) => call("GET", chat(chatId, "/messages"), { query }),
     message: (chatId, messageId) => call("GET", chat(chatId, `/messages/${id(messageId)}`)),
+    fileUrl: (fileId) => call("GET", `/v1/files/${id(fileId)}/url`),
     receipts: (chatId) => call("GET", chat(chatId, "/receipts")),
   };
 }

@@ -10,6 +10,7 @@ import { Marks } from "./marks.js";
 import { Outbox } from "./outbox.js";
 import { Sender } from "./sender.js";
 import { Store } from "./store.js";
+import { Uploads, sendFile } from "./uploads.js";
 
 const TYPING_EVERY_MS = 3_000;
 const WATCH_GATHER_MS = 150;
@@ -35,7 +36,7 @@ export class Client extends Emitter {
    * `account`: signed in. `shelf(name)`: a shelf for the outbox. `client`: `{name, version, platform}` for the server's
    * list.
    */
-  constructor({ account, shelf, Socket, clock = systemClock, random, client = {} }) {
+  constructor({ account, shelf, Socket, send = sendFile(account.base), clock = systemClock, random, client = {} }) {
     super();
     this.#account = account;
     this.#clock = clock;
@@ -61,6 +62,15 @@ export class Client extends Emitter {
       connection: this.connection,
       onServerTime: (time) => account.setServerTime(time),
       onAck: (entry) => this.#acknowledged(entry),
+      clock,
+    });
+    this.uploads = new Uploads({
+      outbox: this.outbox,
+      api: account.api,
+      http: account.http,
+      send,
+      onDone: () => this.#sender.pump(),
+      serverNow: now,
       clock,
     });
     this.commands = new Commands({
@@ -96,6 +106,7 @@ export class Client extends Emitter {
   /** Begin: what an earlier page left to send, the inbox, the connection. */
   async start() {
     await this.outbox.open();
+    this.uploads.pump();
     this.connection.start();
     await this.loader.inbox();
     for (const chat of this.store.list()) if (chat.unread) this.#marks.delivered(chat.id, chat.head);
@@ -107,6 +118,7 @@ export class Client extends Emitter {
 
   stop() {
     this.loader.stop();
+    this.uploads.stop();
     this.connection.stop();
   }
 
@@ -135,9 +147,18 @@ export class Client extends Emitter {
     return entry;
   }
 
+  /** Queue a file, with a text below it; resolves once it is stored on this device. */
+  async sendFile(chatId, file, text = "", replyTo = null) {
+    const kind = file.type.startsWith("image/") ? "IMAGE" : "FILE";
+    const entry = { chat_id: chatId, kind, text, reply_to_message: replyTo, blob: file, name: file.name };
+    await this.outbox.add(entry);
+    this.uploads.pump();
+  }
+
   /** Try a refused message once more; the old refusal stands for its id, so it gets a new one. */
   async retry(messageId) {
     await this.outbox.retry(messageId);
+    this.uploads.pump();
     this.#sender.pump();
   }
 
@@ -190,6 +211,7 @@ export class Client extends Emitter {
       store.emit("chat", chatId);
       this.emit("outbox");
     });
+    this.uploads.on("progress", (chatId) => store.emit("chat", chatId));
     outbox.on("unsaved", (error) => this.emit("unsaved", error));
     store.on("chats", () => this.#watchSoon());
     store.on("message", ({ chat, message }) => this.#marks.delivered(chat.id, message.seq));
@@ -204,6 +226,7 @@ export class Client extends Emitter {
       if (chat && chat.readSeq > head.read_seq) this.#marks.read(chatId, chat.readSeq);
     }
     this.loader.hurry();
+    this.uploads.hurry();
     if (this.#status === "away") this.connection.post({ type: "status", status: "away" });
     this.#marks.flush();
     this.#watchSoon();

@@ -53,13 +53,18 @@ export class Http {
   async request(method, path, options = {}) {
     const { auth = true } = options;
     if (!auth) return this.#once(method, path, options, null);
+    return this.authorized((token) => this.#once(method, path, options, token));
+  }
+
+  /** `call(token)`, once more with a fresh token where the server refused the first. */
+  async authorized(call) {
     const { token } = await this.token();
     try {
-      return await this.#once(method, path, options, token);
+      return await call(token);
     } catch (error) {
       if (!(error instanceof Problem && error.code === "bad_token")) throw error;
       const fresh = await this.token({ refused: token });
-      return this.#once(method, path, options, fresh.token);
+      return call(fresh.token);
     }
   }
 

@@ -60,8 +60,8 @@ export class IndexedDbShelf {
 }
 
 /**
- * entry: `{message_id, chat_id, kind, text, reply_to_message?, created_at (Unix ms), state, code?}`
- * state: "queued" (to be sent, or sent with an unknown outcome), "acked" (the log has it, its event is not here yet) or
+ * entry: `{message_id, chat_id, kind, text, reply_to_message?, created_at (Unix ms), state, code?, blob?, name?, file?}`
+ * state: "uploading" (its `blob` is to be sent first; then `file` is what the server says of it), "queued" (to be sent, or sent with an unknown outcome), "acked" (the log has it, its event is not here yet) or
  * "refused" (final; `code` says why).
  *
  * Emits "change" with a chat_id, and "unsaved" with the error when the storage failed (the entry then lives in memory
@@ -124,11 +124,18 @@ export class Outbox extends Emitter {
   }
 
   /** Take a message in; resolves to its entry once it is stored. */
-  async add({ chat_id, kind = "TEXT", text, reply_to_message = null }) {
+  async add({ chat_id, kind = "TEXT", text, reply_to_message = null, blob = null, name = "" }) {
     const entry = { message_id: this.#newId(), chat_id, kind, text, created_at: this.#now(), state: "queued" };
+    if (blob) Object.assign(entry, { blob, name, state: "uploading" });
     if (reply_to_message) entry.reply_to_message = reply_to_message;
     await this.#put(entry);
     return entry;
+  }
+
+  /** The server has the file: the message may go. */
+  async uploaded(messageId, file) {
+    const entry = this.get(messageId);
+    if (entry) await this.#put({ ...entry, kind: file.width ? "IMAGE" : "FILE", file, state: "queued" });
   }
 
   /** The log has it. Its event may have come first: then there is nothing left to mark. */
@@ -150,9 +157,10 @@ export class Outbox extends Emitter {
 
   /** A refusal holds for its id for ever, so another try goes out under a new one, at the end of the queue. */
   async retry(messageId) {
-    const { code, ...entry } = this.get(messageId);
+    const { code, file, ...entry } = this.get(messageId);
     await this.remove(messageId);
-    const again = { ...entry, message_id: this.#newId(), created_at: this.#now(), state: "queued" };
+    const state = entry.blob ? "uploading" : "queued";
+    const again = { ...entry, message_id: this.#newId(), created_at: this.#now(), state };
     await this.#put(again);
     return again;
   }

@@ -8,7 +8,7 @@ import { sameDay, sameMinute } from "./time.js";
 
 /** How an entry of the outbox shows: "sending", "sent" or "refused". */
 export function stateOf(entry) {
-  return { queued: "sending", acked: "sent", refused: "refused" }[entry.state];
+  return { uploading: "sending", queued: "sending", acked: "sent", refused: "refused" }[entry.state];
 }
 
 /**
@@ -97,12 +97,14 @@ export class Rows {
       sender_id: this.#meId,
       kind: entry.kind,
       text: entry.text,
+      file: entry.blob && { name: entry.name, size: entry.blob.size, ...entry.file, blob: entry.blob },
       reply_to_message: entry.reply_to_message ?? null,
       erased: false,
     };
     const at = new Date(entry.created_at);
     const { message_id: key, code } = entry;
-    return { kind: "message", key, seq: null, at, message, mine: true, state: stateOf(entry), code };
+    const uploading = entry.state === "uploading";
+    return { kind: "message", key, seq: null, at, message, mine: true, state: stateOf(entry), code, uploading };
   }
 }
 

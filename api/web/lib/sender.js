@@ -37,8 +37,9 @@ export class Sender {
   async #send(entry) {
     this.#busy.add(entry.chat_id);
     try {
-      const { message_id, chat_id, kind, text, reply_to_message } = entry;
-      await this.#connection.request({ type: "send", chat_id, message_id, kind, text, reply_to_message });
+      const { message_id, chat_id, kind, text, reply_to_message, file } = entry;
+      const frame = { type: "send", chat_id, message_id, kind, text, reply_to_message, file_id: file?.file_id };
+      await this.#connection.request(frame);
       await this.#outbox.ack(message_id);
       this.#onAck(entry);
     } catch (error) {

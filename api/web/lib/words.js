@@ -14,8 +14,22 @@ const REASONS = {
   id_from_future: "This device's clock is ahead. Set it right and try again.",
   group_full: "The group is full.",
   unavailable: "The server cannot do this right now.",
+  no_such_file: "The file is not there for you.",
+  expired: "The file is not kept any more.",
   not_yet: "The server needs a moment longer. Try again.",
 };
+
+const FILE_REASONS = {
+  too_large: "It is too large, or your files take up all the room that you have.",
+  invalid: "It cannot be read: it may be damaged.",
+  no_such_file: "The file is not there any more.",
+  expired: "The file is not kept any more.",
+};
+
+/** As `reason`, for a message with a file. */
+export function fileReason(code) {
+  return FILE_REASONS[code] ?? reason(code);
+}
 
 /** A refusal's code in words, or `fallback`. */
 export function reason(code, fallback = "The server refused it.") {

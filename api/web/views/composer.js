@@ -2,6 +2,7 @@
 
 import { byteLength, snippet } from "../lib/text.js";
 import { counted } from "../lib/words.js";
+import { Attach } from "./attach.js";
 import { fill, h, icon, iconButton } from "./dom.js";
 
 const LIMIT_BYTES = 102_400;
@@ -14,10 +15,11 @@ export class Composer {
   #replyTo = null;
   #text;
   #send;
+  #attach;
   #reply = h("div", { class: "composer-reply", hidden: true });
   #limit = h("p", { class: "composer-limit", role: "status", hidden: true });
 
-  constructor({ client, onSent, onEscape }) {
+  constructor({ client, onSent, onEscape, say }) {
     this.#client = client;
     this.#onSent = onSent;
     this.#text = h("textarea", {
@@ -33,13 +35,22 @@ export class Composer {
       },
     });
     this.#send = iconButton("send", "Send", () => this.#submit(), { class: "send" });
+    const { account } = client;
+    const limit = () => (account.features.includes("files") ? account.limits.file_bytes : 0);
+    this.#attach = new Attach({ limit, onChange: () => this.#fit(), say });
     this.element = h(
       "div",
       { class: "composer" },
       this.#reply,
+      this.#attach.tray,
       this.#limit,
-      h("div", { class: "composer-line" }, this.#text, this.#send),
+      h("div", { class: "composer-line" }, this.#attach.element, this.#text, this.#send),
     );
+  }
+
+  /** Files dropped anywhere on `element` are taken. */
+  takeDrops(element) {
+    this.#attach.listen(element, this.#text);
   }
 
   show(chatId) {
@@ -47,6 +58,7 @@ export class Composer {
     const { text, replyTo } = this.#client.drafts.get(chatId);
     this.#text.value = text;
     this.#setReply(replyTo);
+    this.#attach.show(chatId);
     this.#fit();
   }
 
@@ -107,14 +119,22 @@ export class Composer {
     this.#limit.hidden = over <= -LIMIT_BYTES * (1 - NEAR_THE_LIMIT);
     this.#limit.textContent = over > 0 ? `${counted(over, "byte")} too long` : `${counted(-over, "byte")} left`;
     this.#limit.classList.toggle("is-over", over > 0);
-    this.#send.disabled = !text || over > 0;
+    this.#send.disabled = (!text && !this.#attach.files.length) || over > 0;
   }
 
   async #submit() {
     const text = this.#text.value.trim();
-    if (!text || this.#send.disabled) return;
+    if (this.#send.disabled) return;
     const chatId = this.#chatId;
-    const sending = this.#client.send(chatId, text, this.#replyTo);
+    const replyTo = this.#replyTo;
+    // The text goes below the first file.
+    const [first, ...others] = this.#attach.take();
+    const sending = first
+      ? Promise.all([
+          this.#client.sendFile(chatId, first, text, replyTo),
+          ...others.map((file) => this.#client.sendFile(chatId, file)),
+        ])
+      : this.#client.send(chatId, text, replyTo);
     this.#text.value = "";
     this.#setReply(null);
     this.#fit();

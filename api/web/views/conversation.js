@@ -46,8 +46,10 @@ export class Conversation {
       client,
       onSent: () => this.#messages.sent(),
       onEscape: () => this.#messages.focus(),
+      say: (text) => shell.say(text),
     });
     this.element = h("main", { class: "pane pane-chat", "aria-label": "Conversation" });
+    this.#composer.takeDrops(this.element);
     const refresh = coalesce(() => this.#refresh());
     const look = () => this.#shown && this.#messages.look();
     window.addEventListener("focus", look);

@@ -102,7 +102,11 @@ export class MessageList {
       nameOf: (userId) => (userId === this.#client.me.user_id ? "You" : people.nameOf(userId)),
       quote: (messageId) => this.#client.quote(chat.id, messageId),
       isUnfolded: (key) => this.#unfolded.has(key),
+      link: (fileId) => this.#client.uploads.link(fileId),
+      progress: (key) => this.#client.uploads.progress(key),
+      tell: (error) => this.#actions.tell(error),
       act: {
+        cancel: (key) => this.#client.uploads.cancel(key),
         reply: (message) => this.#actions.reply(message),
         retry: (key) => this.#client.retry(key),
         edit: (key) => this.#edit(key),

@@ -2,7 +2,8 @@
 
 import { isLong, linkParts, snippet } from "../lib/text.js";
 import { clockTime, dayLabel, fullMoment } from "../lib/time.js";
-import { eventLine, reason } from "../lib/words.js";
+import { eventLine, fileReason, reason } from "../lib/words.js";
+import { attachment, paintProgress } from "./attachment.js";
 import { avatar, colourOf } from "./avatar.js";
 import { fill, h, iconButton } from "./dom.js";
 import { tick, tickLabel } from "./tick.js";
@@ -10,8 +11,8 @@ import { tick, tickLabel } from "./tick.js";
 const HOPELESS = new Set(["too_large", "invalid", "no_such_chat"]); // another try would end the same way
 
 /**
- * `row` as Rows.at gives it; `scene`: `{isGroup, now, nameOf(id), quote(id), isUnfolded(key), mayWrite, act}` where
- * `act` has reply, retry, edit, discard, copy, unfold and jump.
+ * `row` as Rows.at gives it; `scene`: `{isGroup, now, nameOf(id), quote(id), isUnfolded(key), mayWrite, link(fileId),
+ * progress(key), tell(error), act}` where `act` has reply, retry, edit, discard, copy, cancel, unfold and jump.
  */
 export function describeRow(row, scene) {
   const day = row.day ? dayLabel(row.day, scene.now) : "";
@@ -42,15 +43,18 @@ export function describeRow(row, scene) {
     message.erased,
     unfolded,
     scene.mayWrite,
+    row.uploading,
+    message.file?.expires_at && new Date(message.file.expires_at) <= scene.now,
     quoted && (quoted.seq ?? "missing"),
   ].join("|");
+  const part = row.uploading ? scene.progress(row.key) : null;
   const noted = row.last || row.state === "sending" || row.state === "refused";
   return {
     key: row.key,
     sign,
     build: () => h("div", { class: "row" }, lines(), bubbleLine(row, scene, { name, quoted, unfolded })),
-    note: `${noted}|${row.state}|${row.at.getTime()}`,
-    annotate: (element) => annotate(element, row, noted, name),
+    note: `${noted}|${row.state}|${row.at.getTime()}|${part === null ? "" : Math.round(part * 50)}`,
+    annotate: (element) => annotate(element, row, noted, name, part),
   };
 }
 
@@ -67,12 +71,13 @@ function bubbleLine(row, scene, { name, quoted, unfolded }) {
   const { message, mine } = row;
   const bubble = h(
     "div",
-    { class: "bubble" },
+    { class: message.file && !message.erased ? "bubble has-file" : "bubble" },
     scene.isGroup &&
       !mine &&
       row.first &&
       h("div", { class: "sender", data: { colour: colourOf(message.sender_id) } }, name),
     quoted !== undefined && quote(quoted, scene),
+    message.file && !message.erased && attachment(row, scene),
     content(row, scene, unfolded),
     h("span", { class: "meta" }),
   );
@@ -99,6 +104,7 @@ function bubbleLine(row, scene, { name, quoted, unfolded }) {
 function content(row, scene, unfolded) {
   const { message } = row;
   if (message.erased) return h("span", { class: "text erased" }, "Message erased");
+  if (!message.text && message.file) return null;
   if (message.text === null) return h("span", { class: "text erased" }, snippet(message));
   const long = isLong(message.text);
   const text = h("span", { class: long && !unfolded ? "text folded" : "text", dir: "auto" }, textNodes(message.text));
@@ -139,14 +145,19 @@ function refusal(row, scene) {
   return h(
     "div",
     { class: "refusal" },
-    h("span", {}, `Not sent. ${reason(row.code)}`),
+    h("span", {}, `Not sent. ${row.message.file ? fileReason(row.code) : reason(row.code)}`),
     !HOPELESS.has(row.code) && button("Try again", () => act.retry(row.key)),
-    scene.mayWrite ? button("Edit", () => act.edit(row.key)) : button("Copy text", () => act.copy(row.message.text)),
+    row.message.file
+      ? null
+      : scene.mayWrite
+        ? button("Edit", () => act.edit(row.key))
+        : button("Copy text", () => act.copy(row.message.text)),
     button("Discard", () => act.discard(row.key)),
   );
 }
 
-function annotate(element, row, noted, name) {
+function annotate(element, row, noted, name, part) {
+  if (row.uploading) paintProgress(element, part);
   const who = row.mine ? "You" : name;
   const said = [who, clockTime(row.at), row.state && tickLabel(row.state)].filter(Boolean).join(", ");
   element.querySelector(".message").setAttribute("aria-label", said);
