@@ -93,20 +93,23 @@ async def _send(http: httpx.AsyncClient, token: str, megabytes: int) -> None:
 
 
 async def _run(uploads: int, megabytes: int) -> Figures:
-    with tempfile.TemporaryDirectory(prefix="tidings-bench-") as folder, progress() as bar:
-        with Server(Path(folder) / "data") as server:
-            task = bar.add_task("uploading", total=uploads)
-            done: asyncio.Queue[int] = asyncio.Queue()
+    with (
+        tempfile.TemporaryDirectory(prefix="tidings-bench-") as folder,
+        progress() as bar,
+        Server(Path(folder) / "data") as server,
+    ):
+        task = bar.add_task("uploading", total=uploads)
+        done: asyncio.Queue[int] = asyncio.Queue()
 
-            async def watch() -> None:
-                while True:
-                    bar.advance(task, await done.get())
+        async def watch() -> None:
+            while True:
+                bar.advance(task, await done.get())
 
-            watching = asyncio.create_task(watch())
-            try:
-                return await measure(server, uploads, megabytes, done)
-            finally:
-                watching.cancel()
+        watching = asyncio.create_task(watch())
+        try:
+            return await measure(server, uploads, megabytes, done)
+        finally:
+            watching.cancel()
 
 
 def main(

@@ -1,4 +1,5 @@
-"""Uploads are streamed: a server's memory does not grow with what is sent to it. The full size is `./dev bench files`."""
+"""Uploads are streamed: a server's memory does not grow with what is sent to it. `./dev bench files` tries it with
+20 uploads of 50 MB."""
 
 from __future__ import annotations
 
