@@ -43,6 +43,20 @@ def expect_loaded(who: Person, selector: str) -> None:
     expect(image).not_to_have_js_property("naturalWidth", 0)
 
 
+def stored(who: Person) -> int:
+    """How many messages the browser keeps to be sent; asked behind whatever is being written."""
+    count: int = who.page.evaluate(
+        """async () => {
+            const [{name}] = await indexedDB.databases();
+            const opening = indexedDB.open(name);
+            const database = await new Promise((done) => (opening.onsuccess = () => done(opening.result)));
+            const asking = database.transaction("outbox").objectStore("outbox").count();
+            return new Promise((done) => (asking.onsuccess = () => { database.close(); done(asking.result); }));
+        }"""
+    )
+    return count
+
+
 def transfer(who: Person, kind: str, selector: str, file: FilePayload) -> None:
     """Drop a file on an element, or paste it there."""
     who.page.locator(selector).evaluate(
@@ -115,6 +129,7 @@ def test_what_breaks_off_waits_through_a_closed_page_and_goes_when_the_server_is
         expect(ana.page.locator(".upload progress")).to_be_visible()
         expect(ana.page.locator(".photo img")).to_be_visible()
         ana.say("a text does not wait for it")
+        assert stored(ana) == 2
         ana.page.close()
 
         gate.open()
