@@ -16,6 +16,7 @@ from infra.cli.options import Data, Json, settings_of
 from infra.cli.projection_commands import projections
 from infra.cli.push_commands import push
 from infra.cli.sql_command import sql
+from infra.cli.stats_command import stats
 
 # Help without rich: it would double the time until the first line.
 app = typer.Typer(
@@ -36,6 +37,7 @@ app.add_typer(cluster, name="cluster")
 # `-1h` is a time, not an option.
 app.command(context_settings={"ignore_unknown_options": True})(at)
 app.command()(sql)
+app.command()(stats)
 
 Host = Annotated[
     str | None,

@@ -337,3 +337,11 @@ def test_a_replay_into_its_own_folder_is_refused(stopped: Path) -> None:
     done = run(stopped, "events", "replay", "--into", f"file://{stopped}")
     assert done.status == 2
     assert "has a log already" in done.stderr
+
+
+def test_the_log_is_counted(stopped: Path) -> None:
+    told = json.loads(run(stopped, "stats", "--format", "json").stdout)
+    printed = lines(run(stopped, "events", "cat").stdout)
+    assert told["events"] == sum(told["types"].values()) == len(printed)
+    assert told["active_users"] == len({event["actor_id"] for event in printed})
+    assert run(stopped, "stats").stdout.startswith(f"{len(printed)} events")

@@ -9,6 +9,7 @@ from infra.cli.app import app
 COMMANDS = (
     "at",
     "sql",
+    "stats",
     "serve",
     "gateway",
     "worker",
