@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from api.chat_services import ChatServices
 from api.file_services import FileServices
+from api.operations import Operations
 from api.past import TimeMachine
 from api.ratelimit import RateLimit
 from commands.accounts import Accounts
@@ -22,15 +23,18 @@ from commands.sessions import Sessions, Tokens
 
 log = logging.getLogger(__name__)
 
+OPERATIONS_PER_S, OPERATIONS_BURST = 5, 60
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`logins` are keyed by name and address, `registrations` by address, `sends` and `uploads` by user."""
+    """`logins` are keyed by name and address, `registrations` by address, the others by user."""
 
     logins: RateLimit
     registrations: RateLimit
     sends: RateLimit
     uploads: RateLimit
+    operations: RateLimit
 
     @classmethod
     def make(
@@ -48,6 +52,7 @@ class Limits:
             RateLimit("registrations", registrations_per_minute / 60, registrations_per_minute, clock),
             RateLimit("sends", sends_per_second, sends_burst, clock),
             RateLimit("uploads", uploads_per_minute / 60, uploads_per_minute, clock),
+            RateLimit("operations", OPERATIONS_PER_S, OPERATIONS_BURST, clock),
         )
 
 
@@ -149,5 +154,7 @@ class Services:
     """Present where the routes of files are."""
     time_machine: TimeMachine | None = None
     """Present where chats can be seen as they were."""
+    operations: Operations | None = None
+    """Present where the routes of operators are."""
     demo: DemoCodes | None = None
     """Present where demo users may sign in by code."""

@@ -14,6 +14,7 @@ from functools import partial
 from importlib.metadata import version
 
 from api.chat_services import ChatServices
+from api.operations import Process
 from api.presence import Acquaintance, PresenceQueries, PresenceTracker
 from api.services import DemoCodes, Health, Limits, Services
 from api.ws.gateway import Gateway
@@ -35,6 +36,10 @@ from infra.files.opened import open_files
 from infra.master_key import MasterKey, derive
 from infra.metrics.collectors import GatewayMetrics, PushMetrics
 from infra.metrics.process import Heartbeat, ProcessMetrics, tell
+from infra.operations.backstage import Backstage
+from infra.operations.jobs import Jobs
+from infra.operations.overview import LiveOperations
+from infra.operations.telling import tell_of_oneself
 from infra.parts import Parts, Work
 from infra.passwords import Argon2Passwords
 from infra.past import LogTimeMachine
@@ -201,6 +206,23 @@ async def running(
             time_machine=LogTimeMachine(settings, database, now),
             files=None if files is None else files.services,
         )
+        backstage, jobs = Backstage(settings), Jobs(settings, now)
+        stack.push_async_callback(backstage.close)
+        stack.push_async_callback(jobs.close)
+        services.operations = LiveOperations(backstage, jobs, parts.roster, time.monotonic)
+        started = now()
+
+        def oneself() -> Process:
+            return Process(
+                name=settings.node or "tidings",
+                kind="gateway" if settings.kafka else "serve",
+                version=services.version,
+                since=started,
+                sessions=gateway.counters.sessions,
+                users=len(hub.users),
+                partitions=tuple(range(log.partitions)) if parts.folding is not None else (),
+            )
+
         beat = Heartbeat(services.health)
         process = ProcessMetrics(services.health, beat, settings.node or "")
         tell(services.metrics, [GatewayMetrics(gateway), process, *parts.collectors])
@@ -209,6 +231,7 @@ async def running(
         work: dict[str, Work] = {
             **parts.work,
             "heartbeat": beat.run,
+            "roster": partial(tell_of_oneself, parts.roster, oneself),
             "sealing keys": sealer.run,
             "erasures": partial(_finish_erasures, accounts),
         }

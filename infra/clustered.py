@@ -24,6 +24,7 @@ from infra.redis.fanout import RedisFanout
 from infra.redis.members import MemberSets
 from infra.redis.newest import NewestMessages
 from infra.redis.presence import RedisPresence
+from infra.redis.roster import RedisRoster
 from infra.secrets import Secrets
 from infra.settings import Settings, host_port
 from infra.wanted import for_gateway
@@ -69,6 +70,7 @@ async def clustered(settings: Settings, now: Callable[[], datetime], stack: Asyn
         progress=progress,
         fanout=fanout,
         presence=RedisPresence(redis, now, namespace=namespace),
+        roster=RedisRoster(redis, namespace=namespace),
         checks={"log": log.ping, "views": served.ping, "redis": redis.ping},
         groups=MemberSets(redis, served, namespace=namespace),
         announcements=announcements,

@@ -8,6 +8,7 @@ from typing import Any
 
 from prometheus_client.registry import Collector
 
+from api.operations import Roster
 from api.presence import Presence
 from api.presence.acquaintance import Groups
 from commands.announcements import Announcements
@@ -43,6 +44,7 @@ class Parts:
     progress: FoldProgress
     fanout: Fanout
     presence: Presence
+    roster: Roster
     checks: Mapping[str, Check]
     """Name → whether it answers, of what is here; "log" among them."""
     folding: FoldMeasures | None = None

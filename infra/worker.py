@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
+from importlib.metadata import version
 from typing import Any
 
 import uvloop
 from prometheus_client.registry import Collector
 
+from api.operations import Process
 from api.services import Health
 from events.log import DEAD_LETTERS_TOPIC
 from infra.cassandra.connection import Connection as CassandraConnection
@@ -24,11 +26,11 @@ from infra.cassandra.keyspace import Keyspace
 from infra.cassandra.served import RegisteredViews
 from infra.clustered import contact, open_log
 from infra.kafka.dead_letters import KafkaDeadLetters
-from infra.kafka.discards import KafkaDiscards
 from infra.kafka.log import KafkaLog
 from infra.kafka.sender import Sender
 from infra.kafka.topics import Topic, Topics
 from infra.metrics.collectors import FoldMetrics, PushMetrics, SpokenMetrics, WorkerLag
+from infra.operations.telling import tell_of_oneself
 from infra.parts import Work
 from infra.patience import patiently
 from infra.push.clustered import open_pushes, open_queues
@@ -39,6 +41,7 @@ from infra.redis.connection import Connection as RedisConnection
 from infra.redis.fanout import RedisFanout
 from infra.redis.members import MemberSetKeeper
 from infra.redis.newest import NewestMessages
+from infra.redis.roster import RedisRoster
 from infra.settings import Settings
 from infra.tracing.setup import tracing
 from infra.wanted import for_push, for_worker
@@ -91,7 +94,6 @@ async def working(settings: Settings) -> AsyncIterator[Working]:
         stack.push_async_callback(traced.close)
         traced.follow(measures)
         letters = await dead_letters_of(membership, log, stack, replication=settings.replication)
-        discards = await KafkaDiscards.open(membership.bootstrap, replication=settings.replication)
         notifier: Notifier | None = None
         work: dict[str, Work] = {}
         pushes: list[Collector] = []
@@ -101,14 +103,25 @@ async def working(settings: Settings) -> AsyncIterator[Working]:
             role, sealer = await open_pushes(settings, for_pushes, queues, served, redis, utc_now, stack)
             work = {"pushes": role.run, "sealing keys": sealer.run, "served generation": served.run}
             pushes = [PushMetrics(role.stream.counts)]
-        folded = WorkerGenerations(
-            generation, log, generations, store_of, letters, fanout, measures, notifier, discards
-        )
+        folded = WorkerGenerations(generation, log, generations, store_of, letters, fanout, measures, notifier)
         worker = FaustWorker(membership, folded.make_fold, log.end, fanout)
         following = asyncio.create_task(folded.run(worker), name="generations")
         stack.push_async_callback(_ended, following)
         health = Health({"log": log.ping, "views": lambda: store_of(folded.home).ping(), "redis": redis.ping})
         told = (FoldMetrics(measures), WorkerLag(worker), SpokenMetrics(fanout.measures), *pushes)
+        started = utc_now()
+
+        def oneself() -> Process:
+            return Process(
+                name=wanted.member,
+                kind="worker",
+                version=version("tidings"),
+                since=started,
+                partitions=tuple(sorted(worker.slots)),
+            )
+
+        roster = RedisRoster(redis, namespace=settings.cassandra_keyspace)
+        work["roster"] = partial(tell_of_oneself, roster, oneself)
         yield Working(worker, health, told, work)
 
 

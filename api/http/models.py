@@ -226,6 +226,11 @@ class DependencyAnswer(Answer):
     up: bool
     since: str = Field(description="When it was first found so.")
 
+    @classmethod
+    def all_of(cls, health: Health) -> list[DependencyAnswer]:
+        """As of the last time that they were asked."""
+        return [cls(name=name, up=each.up, since=shown(each.since)) for name, each in sorted(health.standings.items())]
+
 
 class ReadyAnswer(Answer):
     degraded: list[str] = Field(description="Parts that do not answer; the rest works.")
@@ -234,10 +239,7 @@ class ReadyAnswer(Answer):
     @classmethod
     def of(cls, health: Health) -> ReadyAnswer:
         """As of the last time that the parts were asked."""
-        told = [
-            DependencyAnswer(name=name, up=each.up, since=shown(each.since))
-            for name, each in sorted(health.standings.items())
-        ]
+        told = DependencyAnswer.all_of(health)
         return cls(degraded=[each.name for each in told if not each.up], dependencies=told)
 
 

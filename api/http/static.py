@@ -89,6 +89,12 @@ async def demo(request: Request) -> Response:
     return _asset(request, "demo.html")
 
 
+@router.get("/admin", include_in_schema=False)
+async def admin(request: Request) -> Response:
+    """The page alone, which holds nothing: what it shows it asks for as whoever is signed in."""
+    return _asset(request, "admin.html")
+
+
 @router.get("/web/{path:path}", include_in_schema=False)
 async def web(request: Request, path: str) -> Response:
     return _asset(request, path)

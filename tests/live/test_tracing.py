@@ -15,6 +15,7 @@ from tests.support.traces import chain
 pytest.importorskip("opentelemetry.sdk", reason="the extra `tracing` is not installed")
 pytestmark = pytest.mark.timeout(90)
 
+ROUTE = "POST /v1/chats/{chat_id}/messages"
 SETTINGS = {"TIDINGS_TRACING": "1", "TIDINGS_NODE": "one", "OTEL_BSP_SCHEDULE_DELAY": "100"}
 
 
@@ -54,10 +55,10 @@ async def test_one_trace_spans_command_log_fold_and_delivery(make_server: MakeSe
             over_http = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
             body = {"message_id": new_id(), "kind": "TEXT", "text": "hello"}
             assert ana.call("POST", f"/chats/{chat_id}/messages", body, headers=over_http).status_code == 201
-            trace = collector.trace_of("tell session", "fold", **{"tidings.message_id": body["message_id"]})
+            trace = collector.trace_of(ROUTE, "tell session", **{"tidings.message_id": body["message_id"]})
             assert {span.trace_id for span in trace} == {"4bf92f3577b34da6a3ce929d0e0e4736"}
             told = [span for span in trace if span.name == "tell session"]
-            assert chain(trace, told[0])[:2] == ["POST /v1/chats/{chat_id}/messages", "command send"]
+            assert chain(trace, told[0])[:2] == [ROUTE, "command send"]
 
             refused = await one.ask("send", chat_id=new_id(), message_id=new_id(), kind="TEXT", text="hello")
             assert refused["type"] == "error"

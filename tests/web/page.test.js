@@ -27,15 +27,18 @@ function sources(folder = "") {
   });
 }
 
-test("the page preloads exactly the modules that it starts with, so that none waits for another", () => {
-  const preloaded = [...read("index.html").matchAll(/rel="modulepreload" href="\/web\/([^"]+)"/g)].map(
+for (const [page, entry] of [
+  ["index.html", "main.js"],
+  ["admin.html", "admin.js"],
+]) test(`${page} preloads exactly the modules that it starts with, so that none waits for another`, () => {
+  const preloaded = [...read(page).matchAll(/rel="modulepreload" href="\/web\/([^"]+)"/g)].map(
     ([, path]) => path,
   );
-  assert.deepEqual([...preloaded].sort(), [...graph("main.js")].sort());
+  assert.deepEqual([...preloaded].sort(), [...graph(entry)].sort());
 });
 
 test("the pages hold neither inline scripts nor inline styles, and fetch from this server alone", () => {
-  for (const page of ["index.html", "demo.html"]) {
+  for (const page of ["index.html", "demo.html", "admin.html"]) {
     const html = read(page);
     assert.ok(!/<style|\sstyle=|\son[a-z]+=/i.test(html), page);
     assert.deepEqual(html.match(/<script(?![^>]*\ssrc=)[^>]*>/gi), null, page);

@@ -12,6 +12,7 @@ from tests.support.otlp import collecting
 from tests.support.prometheus import check_told, sample
 from tests.support.traces import chain
 
+ROUTE = "POST /v1/chats/{chat_id}/messages"
 pytestmark = [pytest.mark.needs("kafka", "cassandra", "redis", "postgres"), pytest.mark.timeout(240)]
 
 
@@ -49,13 +50,16 @@ async def test_one_trace_spans_gateway_worker_and_delivery(cluster: Cluster) -> 
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
             "OTEL_BSP_SCHEDULE_DELAY": "100",
         }
-        gateway, worker = cluster.node("gateway", 7, **settings), cluster.node("worker", 7, **settings)
+        gateway = cluster.node("gateway", 7, **settings)
+        # Under the names of the plain ones, so that they have all partitions at once.
+        workers = [cluster.node("worker", number + 1, **settings) for number in range(len(cluster.workers))]
         for plain in cluster.workers:
-            plain.stop()
+            plain.kill()
         try:
-            worker.start(wait=False)
-            gateway.start()
-            worker.wait_ready()
+            for node in (*workers, gateway):
+                node.start(wait=False)
+            for node in (*workers, gateway):
+                node.wait_ready()
             with newcomers(gateway.url) as made:
                 ana, ben = made(), made()
                 chat_id = ana.direct(ben)
@@ -63,15 +67,15 @@ async def test_one_trace_spans_gateway_worker_and_delivery(cluster: Cluster) -> 
                 await line.connect(ben.token)
                 message_id = ana.say(chat_id)["message_id"]
                 await line.hear("event")
-                trace = collector.trace_of("tell session", "fold", **{"tidings.message_id": message_id})
+                trace = collector.trace_of(ROUTE, "tell session", "fold", **{"tidings.message_id": message_id})
                 line.hang_up()
         finally:
-            gateway.kill()
-            worker.kill()
+            for node in (*workers, gateway):
+                node.kill()
             cluster.start()
     (told,) = [span for span in trace if span.name == "tell session"]
     assert chain(trace, told) == [
-        "POST /v1/chats/{chat_id}/messages",
+        ROUTE,
         "command send",
         "append message.sent",
         "fold",
@@ -79,4 +83,5 @@ async def test_one_trace_spans_gateway_worker_and_delivery(cluster: Cluster) -> 
         "tell session",
     ]
     nodes = {span.name: span.node for span in trace}
-    assert (nodes["append message.sent"], nodes["fold"], nodes["deliver"]) == ("gateway-7", "worker-7", "gateway-7")
+    assert (nodes["append message.sent"], nodes["deliver"]) == ("gateway-7", "gateway-7")
+    assert nodes["fold"] in ("worker-1", "worker-2")
