@@ -146,6 +146,43 @@ DASHBOARDS: dict[str, tuple[str, list[tuple[str, list[Panel]]]]] = {
             ),
         ],
     ),
+    "files-and-push": (
+        "Tidings: files and push",
+        [
+            (
+                "Push",
+                [
+                    Panel(
+                        "Pushes, by what became of them", "ops", {"{{result}}": _rate("tidings_pushes_total", "result")}
+                    ),
+                    Panel("Behind", "s", {"{{instance}}": "max by (instance) (tidings_push_behind_seconds{})"}),
+                    Panel(
+                        "Notes",
+                        "ops",
+                        {
+                            "messages looked at": _rate("tidings_push_notes_total"),
+                            "repeats": _rate("tidings_push_repeats_total"),
+                            "retries": _rate("tidings_push_retries_total"),
+                            "given up": _rate("tidings_push_dead_total"),
+                        },
+                    ),
+                ],
+            ),
+            (
+                "Files",
+                [
+                    Panel(
+                        "Calls about files",
+                        "reqps",
+                        {
+                            "{{method}} {{route}} {{status}}": "sum by (method, route, status) "
+                            '(rate(tidings_http_requests_total{route=~"/v1/files.*",job=~"$job",instance=~"$instance"}[$__rate_interval]))'
+                        },
+                    ),
+                ],
+            ),
+        ],
+    ),
     "log-and-fold": (
         "Tidings: log and fold",
         [
