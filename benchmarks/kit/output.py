@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-_WIDTH = 130
+_WIDTH = 160
 
 notes = Console(stderr=True, highlight=False)
 
