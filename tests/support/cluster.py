@@ -50,6 +50,7 @@ class Cluster:
             "TIDINGS_PARTITIONS": str(PARTITIONS),
             "TIDINGS_MASTER_KEY": "11" * 32,
             "TIDINGS_JWT_SECRET": "22" * 32,
+            "TIDINGS_FILES": str(folder / "files"),
             "TIDINGS_LOG_LEVEL": "info",
         }
         self._folder = folder
