@@ -18,10 +18,11 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from hpack import NeverIndexedHeaderTuple
 
 from commands.devices import Environment
 from commands.errors import Invalid
-from infra.push.http2 import Answer, Broken, Http2Line, NotSent
+from infra.push.http2 import Answer, Broken, Headers, Http2Line, NotSent
 from infra.push.retry_after import seconds
 from streams.push.ports import Outcome, Push
 
@@ -151,15 +152,17 @@ class Apns:
                 line = self._lines[url] = await Http2Line.open(url, self._tls, self._answer_s)
             return line
 
-    def _headers(self, push: Push, token: str) -> list[tuple[str, str]]:
+    def _headers(self, push: Push, token: str) -> Headers:
         return [
             ("authorization", f"bearer {token}"),
             ("apns-topic", self._key.topic),
             ("apns-push-type", "alert"),
             ("apns-priority", "10"),
-            ("apns-expiration", str(int(push.expires_at.timestamp()))),
-            ("apns-collapse-id", push.chat_id),
-            ("apns-id", str(uuid5(NAMESPACE_URL, f"{push.device.token}/{push.chat_id}/{push.seq}"))),
+            NeverIndexedHeaderTuple("apns-expiration", str(int(push.expires_at.timestamp()))),
+            NeverIndexedHeaderTuple("apns-collapse-id", push.chat_id),
+            NeverIndexedHeaderTuple(
+                "apns-id", str(uuid5(NAMESPACE_URL, f"{push.device.token}/{push.chat_id}/{push.seq}"))
+            ),
         ]
 
 
