@@ -23,6 +23,7 @@ from benchmarks.kit.output import progress, save, show, table
 from commands.errors import TidingsError
 from events.log import Position
 from infra.sqlite.log import SqliteLog
+from infra.sqlite.operators import RawLog
 from infra.sqlite.views import SqliteViews
 from streams.batch import BatchFold
 
@@ -56,7 +57,7 @@ async def prepare(path: Path, events: int, chats: int, text_bytes: int) -> None:
     await log.close()
 
 
-async def append(log: SqliteLog, batch: list[tuple[str, bytes]]) -> None:
+async def append(log: RawLog, batch: list[tuple[str, bytes]]) -> None:
     """Append and wait until all are durable. Raises Unavailable."""
     durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     left = len(batch)

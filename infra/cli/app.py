@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -197,6 +197,29 @@ def demo(
         from infra.cli.live_demo import run
 
         run(url, count, rate, company, messages)
+
+
+@app.command()
+def audit(
+    continuous: Annotated[bool, typer.Option("--continuous", help="Go on until something is wrong.")] = False,
+    every: Annotated[float, typer.Option("--every", min=0.0, help="Seconds between two rounds.")] = 60.0,
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """Count whether the read models account for every record of the log, chat by chat. Exit status 1 if not.
+
+    Log events are applied, void, repeats or parked; numbers are dense; heads are the timeline's; marks are within it.
+    """
+    with told():
+        from infra.cli import auditing, generations
+
+        async def work(estate: Any) -> bool:
+            if continuous:
+                return await auditing.continuously(estate, every, as_json)
+            return await auditing.once(estate, as_json)
+
+        if not generations.run(settings_of(data), work):
+            raise typer.Exit(1)
 
 
 @app.command()
