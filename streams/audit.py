@@ -100,7 +100,8 @@ async def _chat(views: InspectedViews, log: LogReader, total: Counted, chat_id: 
 
 async def _content(views: InspectedViews, whole: Whole) -> list[str]:
     """Whether numbers are dense, the head is the timeline's, and marks are within it."""
-    chat, problems = whole.chat, []
+    chat = whole.chat
+    problems: list[str] = []
     marks = {0: 0}
     """The running `n` where somebody's read mark stands."""
     wanted = {row.member.read_seq for row in whole.rows}
