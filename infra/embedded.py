@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
+from functools import partial
 
 from infra.layout import accounts_file, log_file, push_file, views_file
 from infra.memory.fanout import MemoryFanout
@@ -19,6 +20,7 @@ from infra.settings import Settings
 from infra.sql.database import sqlite_url
 from infra.sqlite.database import DirectoryLock
 from infra.sqlite.log import SqliteLog
+from infra.sqlite.operators import Operators
 from infra.sqlite.registry import FileRegistry
 from infra.sqlite.views import SqliteViews
 from streams.generations import Generations
@@ -41,8 +43,8 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
     notifier, push = None, None
     if settings.push != "off":
         notifier, push = open_queues(push_file(settings.data), log.incarnation, log.partitions, now, stack)
-    registry = FileRegistry(settings.data)
-    generations = await Generations.open(log, registry, open_views, fanout, str(os.getpid()), notifier)
+    registry, operators = FileRegistry(settings.data), Operators(settings.data)
+    generations = await Generations.open(log, registry, open_views, fanout, str(os.getpid()), notifier, operators)
     stack.callback(generations.close)
     views = generations.views
     return Parts(
@@ -63,7 +65,7 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
         presence=MemoryPresence(now),
         roster=MemoryRoster(now),
         checks={"log": log.ping, "views": views.ping},
-        work={"generations": generations.run},
+        work={"generations": generations.run, "operators": partial(operators.serve, log)},
         push=push,
         catches_up=True,
     )

@@ -26,6 +26,7 @@ from infra.cassandra.keyspace import Keyspace
 from infra.cassandra.served import RegisteredViews
 from infra.clustered import contact, open_log
 from infra.kafka.dead_letters import KafkaDeadLetters
+from infra.kafka.discards import KafkaDiscards
 from infra.kafka.log import KafkaLog
 from infra.kafka.sender import Sender
 from infra.kafka.topics import Topic, Topics
@@ -94,6 +95,7 @@ async def working(settings: Settings) -> AsyncIterator[Working]:
         stack.push_async_callback(traced.close)
         traced.follow(measures)
         letters = await dead_letters_of(membership, log, stack, replication=settings.replication)
+        discards = await KafkaDiscards.open(membership.bootstrap, replication=settings.replication)
         notifier: Notifier | None = None
         work: dict[str, Work] = {}
         pushes: list[Collector] = []
@@ -103,7 +105,9 @@ async def working(settings: Settings) -> AsyncIterator[Working]:
             role, sealer = await open_pushes(settings, for_pushes, queues, served, redis, utc_now, stack)
             work = {"pushes": role.run, "sealing keys": sealer.run, "served generation": served.run}
             pushes = [PushMetrics(role.stream.counts)]
-        folded = WorkerGenerations(generation, log, generations, store_of, letters, fanout, measures, notifier)
+        folded = WorkerGenerations(
+            generation, log, generations, store_of, letters, fanout, measures, notifier, discards
+        )
         worker = FaustWorker(membership, folded.make_fold, log.end, fanout)
         following = asyncio.create_task(folded.run(worker), name="generations")
         stack.push_async_callback(_ended, following)

@@ -13,6 +13,7 @@ from commands.errors import Unavailable
 from commands.ports import EventLog
 from projections.ports import ChatViews, FoldStore, LogMismatch
 from projections.served import ServedViews
+from streams.batch import Discards
 from streams.gate import Gate, Notes, Publisher
 from streams.registry import POLL_S, Registered, Registry
 from streams.runner import Runner
@@ -62,8 +63,10 @@ class Generations:
         registered: Registered,
         reader: str,
         notes: Notes | None = None,
+        discards: Discards | None = None,
     ) -> None:
         self._reader = reader
+        self._discards = discards
         self._log = log
         self._registry = registry
         self._make = make
@@ -84,11 +87,12 @@ class Generations:
         fanout: Publisher,
         reader: str,
         notes: Notes | None = None,
+        discards: Discards | None = None,
     ) -> Generations:
         """`make` opens the views of a generation; `reader` names this process. Raises what `make` raises for the served
         one, and Unavailable.
         """
-        return Generations(log, registry, make, fanout, await registry.read(), reader, notes)
+        return Generations(log, registry, make, fanout, await registry.read(), reader, notes, discards)
 
     @property
     def served(self) -> int:
@@ -169,7 +173,7 @@ class Generations:
     def _open(self, number: int) -> _Followed:
         views = self._make(number)
         way = self._gate.of(number)
-        followed = _Followed(views, Runner(self._log, views, way, way))
+        followed = _Followed(views, Runner(self._log, views, way, way, discards=self._discards))
         self._followed[number] = followed
         return followed
 

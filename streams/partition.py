@@ -13,7 +13,7 @@ from typing import TypeVar
 from commands.errors import Unavailable
 from events.log import Record
 from projections.ports import Changes, FoldStore
-from streams.batch import BatchFold
+from streams.batch import BatchFold, Discards
 from streams.dead_letters import DeadLetters
 from streams.gate import Notes, Publisher
 from streams.measures import FoldMeasures
@@ -53,6 +53,7 @@ class PartitionFold:
         fanout: Publisher | None = None,
         measures: FoldMeasures | None = None,
         notifier: Notes | None = None,
+        discards: Discards | None = None,
     ) -> None:
         self.partition = partition
         self.next_offset = -1
@@ -64,7 +65,7 @@ class PartitionFold:
         self._fanout = fanout
         self._measures = measures or FoldMeasures()
         self._notifier = notifier
-        self._fold = BatchFold(store)
+        self._fold = BatchFold(store, discards=discards)
 
     async def take_over(self) -> int:
         """Learn where the views stand, tell gateways so that they compare, and give the offset to go on from.

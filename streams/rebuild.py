@@ -10,7 +10,7 @@ from commands.errors import Unavailable
 from events.log import Record
 from projections.fold import Memory
 from projections.ports import FoldStore
-from streams.batch import BatchFold
+from streams.batch import BatchFold, Discards
 
 MAX_BATCH = 500
 
@@ -38,13 +38,14 @@ async def fold_up_to(
     *,
     batch: int = MAX_BATCH,
     memory: Memory | None = None,
+    discards: Discards | None = None,
 ) -> int:
     """Fold each partition from the store's position to exactly its end, exclusive; `report` hears after each batch
     how many records that was. Memory does not grow with the log. Gives the number of records. Raises Unavailable.
     """
     total = 0
     for partition, end in ends.items():
-        fold = BatchFold(store, memory)
+        fold = BatchFold(store, memory, discards)
         offset = (await store.positions()).get(partition, 0)
         while offset < end:
             records = await log.read(partition, offset, min(batch, end - offset))

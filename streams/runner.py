@@ -10,7 +10,7 @@ from time import perf_counter
 from commands.errors import Unavailable
 from commands.ports import EventLog
 from projections.ports import Changes, FoldStore
-from streams.batch import BatchFold
+from streams.batch import BatchFold, Discards
 from streams.gate import Notes, Publisher
 from streams.measures import FoldMeasures
 
@@ -38,6 +38,7 @@ class Runner:
         max_batch: int = MAX_BATCH,
         measures: FoldMeasures | None = None,
         partitions: Iterable[int] | None = None,
+        discards: Discards | None = None,
     ) -> None:
         """`fanout` and `notifier`: the ways out, which are for the generation that is served. `partitions`: those to
         fold; None: all."""
@@ -48,7 +49,7 @@ class Runner:
         self._notifier = notifier
         self._max_batch = max_batch
         self.measures = measures or FoldMeasures()
-        self._folds = {partition: BatchFold(store) for partition in mine}
+        self._folds = {partition: BatchFold(store, discards=discards) for partition in mine}
         self.turns = {partition: asyncio.Lock() for partition in mine}
         """Whoever holds a partition's turn has it between two batches."""
         self.positions: dict[int, int] = {}

@@ -11,6 +11,7 @@ from infra.cli.at_command import at
 from infra.cli.cluster import cluster
 from infra.cli.event_commands import events
 from infra.cli.faults import told
+from infra.cli.letter_commands import letters
 from infra.cli.options import Data, Json, settings_of
 from infra.cli.projection_commands import projections
 from infra.cli.push_commands import push
@@ -29,6 +30,7 @@ app = typer.Typer(
 admin = typer.Typer(help="Users and their roles.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(events, name="events")
 app.add_typer(projections, name="projections")
+app.add_typer(letters, name="dead-letters")
 app.add_typer(admin, name="admin")
 app.add_typer(push, name="push")
 app.add_typer(cluster, name="cluster")

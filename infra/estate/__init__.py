@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
+from events.log import Position
 from infra.settings import Settings
 from projections.inspection import InspectedViews
 from projections.ports import FoldStore
+from streams.batch import Discards
 from streams.log_reader import LogReader
 from streams.registry import Registry
 
@@ -38,6 +40,15 @@ class Estate(Protocol):
 
     async def release(self, generation: int) -> None:
         """Close what `fold_into` gave, so that others may fold it."""
+
+    async def discards(self) -> Discards:
+        """Records that are passed over for ever."""
+
+    async def discard(self, position: Position) -> None:
+        """Note a record as discarded; `append` then has the chat released."""
+
+    async def append(self, key: str, value: bytes) -> None:
+        """Return once the log has this record, by whoever serves or by this process."""
 
     def alone(self) -> AbstractAsyncContextManager[None]:
         """While it is held no second rebuild begins. Raises Busy."""

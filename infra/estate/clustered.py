@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from events.log import Position
 from infra.cassandra.connection import Connection
 from infra.cassandra.first import replication
 from infra.cassandra.fold_store import CassandraFoldStore
@@ -13,8 +14,12 @@ from infra.cassandra.generations import Claimed, Generations
 from infra.cassandra.keyspace import Keyspace
 from infra.clustered import contact
 from infra.estate import Busy, NoViews, ToolStore
+from infra.kafka.discards import KafkaDiscards
+from infra.kafka.log import KafkaLog
 from infra.log_readers import open_log_reader
 from infra.settings import Settings
+from infra.sqlite.operators import append_durably
+from streams.batch import Discards
 from streams.log_reader import LogReader
 from streams.registry import Registry
 
@@ -29,6 +34,8 @@ class ClusterEstate:
         self.log = log
         self._connection = connection
         self._copies = settings.replication
+        self._bootstrap = ",".join(settings.kafka)
+        self._discards: KafkaDiscards | None = None
         self._generations = Generations(connection, settings.cassandra_keyspace)
         self.registry: Registry = self._generations
         self._stores: dict[int, CassandraFoldStore] = {}
@@ -52,6 +59,23 @@ class ClusterEstate:
 
     async def release(self, generation: int) -> None:
         """Several may fold a generation of Cassandra's beside each other."""
+
+    async def discards(self) -> Discards:
+        if self._discards is None:
+            self._discards = await KafkaDiscards.open(self._bootstrap, replication=self._copies)
+        return self._discards
+
+    async def discard(self, position: Position) -> None:
+        await self.discards()
+        assert self._discards is not None, "made a line above"
+        await self._discards.discard(position)
+
+    async def append(self, key: str, value: bytes) -> None:
+        log = await KafkaLog.open(self._bootstrap, self.log.partitions)
+        try:
+            await append_durably(log, key, value)
+        finally:
+            await log.close()
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:

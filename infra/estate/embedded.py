@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
+from events.log import Position
 from infra.estate import Busy, NoViews, ToolStore
 from infra.layout import log_file, views_file
 from infra.sqlite.chat_views import SqliteChatViews
-from infra.sqlite.database import is_served
+from infra.sqlite.database import DirectoryLock, is_served
+from infra.sqlite.log import SqliteLog
 from infra.sqlite.log_reader import SqliteLogReader
+from infra.sqlite.operators import POLL_S, Operators
 from infra.sqlite.registry import FileRegistry
 from infra.sqlite.views import SqliteViews
+from streams.batch import Discards
 from streams.log_reader import LogReader
 from streams.registry import Registry
 
@@ -29,6 +35,7 @@ class EmbeddedEstate:
         self.log: LogReader = SqliteLogReader(log_file(data))
         self.registry: Registry = FileRegistry(data)
         self._data = data
+        self._operators = Operators(data)
         self._read: dict[int, SqliteChatViews] = {}
         self._folded: dict[int, SqliteViews] = {}
 
@@ -49,6 +56,27 @@ class EmbeddedEstate:
     async def release(self, generation: int) -> None:
         if generation in self._folded:
             self._folded.pop(generation).close()
+
+    async def discards(self) -> Discards:
+        return self._operators
+
+    async def discard(self, position: Position) -> None:
+        self._operators.discard(position)
+
+    async def append(self, key: str, value: bytes) -> None:
+        number = self._operators.put(key, value)
+        if not await self.is_served():
+            lock = DirectoryLock(self._data)
+            try:
+                log = SqliteLog(log_file(self._data), lambda: datetime.now(UTC))
+                await self._operators.append_all(log)
+                await log.close()
+            finally:
+                lock.release()
+        while True:
+            if self._operators.is_taken(number):
+                return
+            await asyncio.sleep(POLL_S / 5)
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:

@@ -53,7 +53,7 @@ class _Meter:
 
 async def fill(estate: Estate, settings: Settings, number: int, workers: int, report: Report, near: int) -> Filled:
     """Fold up to the log's end, until no more than `near` records came meanwhile. Raises Unavailable, WorkerDied."""
-    store = await estate.fold_into(number)
+    store, discards = await estate.fold_into(number), await estate.discards()
     peaks = [0.0]
     try:
         ends = estate.log.ends()
@@ -68,7 +68,7 @@ async def fill(estate: Estate, settings: Settings, number: int, workers: int, re
         if len(shares) > 1:
             peaks += await asyncio.to_thread(_with_processes, settings, number, shares, meter.add)
         while True:
-            await fold_up_to(estate.log, store, ends, meter.add, batch=BATCH, memory=MEMORY)
+            await fold_up_to(estate.log, store, ends, meter.add, batch=BATCH, memory=MEMORY, discards=discards)
             before, ends = ends, estate.log.ends()
             if sum(ends.values()) - sum(before.values()) <= near:
                 return Filled(meter.folded, max(*peaks, peak_mib()))
@@ -119,8 +119,8 @@ def _with_processes(
 def _fold_share(pipe: Connection, settings: Settings, number: int, share: Mapping[int, int]) -> None:
     async def main() -> None:
         async with opened(settings) as estate:
-            store = await estate.fold_into(number)
-            await fold_up_to(estate.log, store, share, pipe.send, batch=BATCH, memory=MEMORY)
+            store, discards = await estate.fold_into(number), await estate.discards()
+            await fold_up_to(estate.log, store, share, pipe.send, batch=BATCH, memory=MEMORY, discards=discards)
 
     try:
         asyncio.run(main())

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from commands.errors import Unavailable
 from commands.ports import EventLog
 from projections.ports import Changes, FoldStore
+from streams.batch import Discards
 from streams.dead_letters import DeadLetters
 from streams.faust_worker.worker import FaustWorker
 from streams.gate import Notes
@@ -56,6 +57,7 @@ class WorkerGenerations:
         fanout: Fanout,
         measures: FoldMeasures | None = None,
         notifier: Notes | None = None,
+        discards: Discards | None = None,
     ) -> None:
         self.home = home
         self._log = log
@@ -65,13 +67,14 @@ class WorkerGenerations:
         self._fanout = fanout
         self._measures = measures
         self._notifier = notifier
+        self._discards = discards
         self._followers: dict[int, _Follower] = {}
         self._cautious_until = 0.0
 
     def make_fold(self, partition: int) -> PartitionFold:
         """The fold of the home generation."""
         store = self._make_store(self.home)
-        return PartitionFold(partition, store, self._letters, self, self._measures, self._notifier)
+        return PartitionFold(partition, store, self._letters, self, self._measures, self._notifier, self._discards)
 
     async def publish(self, changes: Changes) -> None:
         """Tell gateways, whichever of both generations they read."""
@@ -123,7 +126,7 @@ class WorkerGenerations:
             if number not in wanted or each.partitions != partitions or each.task.done():
                 await self._stop(number)
         for number in wanted - self._followers.keys():
-            runner = Runner(self._log, self._make_store(number), partitions=partitions)
+            runner = Runner(self._log, self._make_store(number), partitions=partitions, discards=self._discards)
             task = asyncio.create_task(runner.run(), name=f"generation {number}")
             self._followers[number] = _Follower(runner, partitions, task)
 
