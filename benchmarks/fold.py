@@ -16,7 +16,6 @@ from typing import Annotated
 
 import typer
 import uvloop
-from infra.sqlite.operators import RawLog
 
 from benchmarks.kit.history import records
 from benchmarks.kit.machine import describe, heading, take_pace
@@ -24,6 +23,7 @@ from benchmarks.kit.output import progress, save, show, table
 from commands.errors import TidingsError
 from events.log import Position
 from infra.sqlite.log import SqliteLog
+from infra.sqlite.operators import RawLog
 from infra.sqlite.views import SqliteViews
 from streams.batch import BatchFold
 
