@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from commands.attachments import sealed_file
 from commands.sealing import Sealed
 from events.codec import Undecodable, decode
 from events.log import Position, Record
@@ -47,7 +48,7 @@ class Filter:
 def shown(records: Sequence[Record], wanted: Filter, opened: Open | None = None) -> list[Shown]:
     """What to show of some records, those left out that are not wanted. Raises what `opened` raises."""
     found: list[Shown] = []
-    sealed: list[tuple[Shown, Sealed]] = []
+    sealed: list[tuple[Shown, str, Sealed]] = []
     for record in records:
         if wanted.chat is not None and record.key != wanted.chat:
             continue
@@ -69,14 +70,22 @@ def shown(records: Sequence[Record], wanted: Filter, opened: Open | None = None)
         if not isinstance(data, MessageSent):
             continue
         if opened is None:
-            envelope["data"]["body"] = f"(sealed, {len(a2b_base64(envelope['data']['body']))} bytes)"
+            for name in ("body", "file"):
+                if name in envelope["data"]:
+                    envelope["data"][name] = f"(sealed, {len(a2b_base64(envelope['data'][name]))} bytes)"
         else:
             body = (envelope["chat_id"], data.message_id, envelope["actor_id"], data.body)
-            sealed.append((envelope["data"], body))
+            sealed.append((envelope["data"], "body", body))
+            file = sealed_file(envelope["chat_id"], envelope["actor_id"], data)
+            if file is not None:
+                sealed.append((envelope["data"], "file", file))
     if opened is not None and sealed:
-        for (shown_data, _), text in zip(sealed, opened([body for _, body in sealed]), strict=True):
-            del shown_data["body"]
-            shown_data |= {"text": None, "erased": True} if text is None else {"text": text}
+        for (shown_data, name, _), text in zip(sealed, opened([each for _, _, each in sealed]), strict=True):
+            del shown_data[name]
+            if name == "body":
+                shown_data |= {"text": None, "erased": True} if text is None else {"text": text}
+            elif text is not None:
+                shown_data["file"] = msgspec.json.decode(text)
     return found
 
 

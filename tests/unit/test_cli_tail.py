@@ -62,6 +62,15 @@ def test_a_body_is_told_by_its_size_alone() -> None:
     assert msgspec.json.decode(one.value)["data"]["body"] not in json.dumps(answer)
 
 
+def test_what_a_file_is_is_told_by_its_size_alone_and_opened_beside_the_text() -> None:
+    one = record(MessageSent(uuid7(NOON), "FILE", SEALED, uuid7(NOON), file=SEALED))
+    assert shown_of(one)["data"]["file"] == f"(sealed, {len(SEALED)} bytes)"
+    (opened,) = shown([one], Filter(), lambda sealed: ["the text", '{"name": "plan.txt"}'])
+    assert (opened["data"]["text"], opened["data"]["file"]) == ("the text", {"name": "plan.txt"})
+    (erased,) = shown([one], Filter(), lambda sealed: [None, None])
+    assert (erased["data"]["text"], erased["data"]["erased"], "file" in erased["data"]) == (None, True, False)
+
+
 def test_an_older_version_is_shown_in_its_own_shape() -> None:
     envelope = json.loads(record(CREATED).value)
     envelope["version"] = 1

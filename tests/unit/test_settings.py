@@ -78,6 +78,11 @@ def test_the_services_of_a_cluster_are_lists_of_hosts_and_a_url(monkeypatch: pyt
         ("NODE", "gateway 1"),
         ("PARTITIONS", "0"),
         ("REPLICATION", "0"),
+        ("FILES_DAYS", "0"),
+        ("FILES_QUOTA_MB", "much"),
+        ("CDN_URL", "cdn.example"),
+        ("S3_ENDPOINT", "127.0.0.1:8333"),
+        ("UPLOADS_PER_MINUTE", "0"),
     ],
 )
 def test_nonsense_is_refused_by_the_name_of_the_variable(
