@@ -10,6 +10,7 @@ from api.ws.counters import Counters
 from api.ws.frames import EventFrame, encode
 from commands.attachments import read_file, sealed_file
 from commands.errors import Corrupt, Unavailable
+from commands.files import FileInfo
 from commands.sealing import Sealed, Sealer
 from events.types import EventData, MessageSent
 from projections.ports import Entry
@@ -21,14 +22,22 @@ def event_frame(entry: Entry, data: EventData, sealer: Sealer, counters: Counter
     """The `event` frame. The author's key should be warm: a message that nothing opens is shown as erased."""
     if type(data) is MessageSent:
         text = _opened(entry, (entry.chat_id, data.message_id, entry.actor_id, data.body), sealer, counters)
-        sealed = sealed_file(entry.chat_id, entry.actor_id, data)
-        file = None if sealed is None else read_file(_opened(entry, sealed, sealer, counters))
-        shape = data_shape(data, text, file)
+        shape = data_shape(data, text, None if data.file is None else _file(entry, data, sealer, counters))
         n: int | None = entry.n
     else:
         shape, n = data_shape(data, None), None
     event = EventShape(entry.type, entry.actor_id, rfc3339(entry.at_us), shape)
     return encode(EventFrame(entry.chat_id, entry.seq, n, event))
+
+
+def _file(entry: Entry, data: MessageSent, sealer: Sealer, counters: Counters) -> FileInfo | None:
+    sealed = sealed_file(entry.chat_id, entry.actor_id, data)
+    try:
+        return None if sealed is None else read_file(_opened(entry, sealed, sealer, counters))
+    except Corrupt:
+        counters.unreadable += 1
+        log.exception("message %s of chat %s describes no file", data.message_id, entry.chat_id)
+        return None
 
 
 def _opened(entry: Entry, sealed: Sealed, sealer: Sealer, counters: Counters) -> str | None:

@@ -257,6 +257,26 @@ async def test_an_upload_that_broke_off_is_no_file_and_is_swept(desk: Desk) -> N
     assert set(desk.blobs.deleted) == {content_key(file_id), thumbnail_key(file_id)}
 
 
+async def test_what_a_server_that_is_alone_left_unfinished_goes_at_its_next_start(desk: Desk) -> None:
+    ana = await desk.person("ana")
+
+    async def die(key: str) -> None:
+        raise Unavailable("the process was killed here")
+
+    kept = await desk.send(ana, b"kept")
+    desk.blobs.before_put = die
+    with pytest.raises(Unavailable):
+        await desk.send(ana, b"half")
+    desk.clock.advance(1)
+    sweeper = Sweeper(desk.files, desk.clock())
+    task = asyncio.create_task(sweeper.run())
+    async with asyncio.timeout(20):
+        await desk.blobs.has_deleted.wait()
+    task.cancel()
+    assert len(desk.blobs.deleted) == 2
+    assert await desk.is_kept(kept)
+
+
 async def test_a_sweep_that_breaks_off_is_repeated(desk: Desk) -> None:
     ana = await desk.person("ana")
     info = await desk.send(ana, b"x")

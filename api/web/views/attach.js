@@ -54,7 +54,8 @@ export class Attach {
 
   /** Take files that are dropped on `element` or pasted into `field`. */
   listen(element, field) {
-    const hasFiles = (transfer) => [...(transfer?.types ?? [])].includes("Files");
+    // Where nobody may write, nothing is dropped either.
+    const hasFiles = (transfer) => [...(transfer?.types ?? [])].includes("Files") && !field.closest("[hidden]");
     const mark = (on) => element.classList.toggle("is-target", on);
     element.addEventListener("dragover", (event) => {
       if (!hasFiles(event.dataTransfer) || !this.#chatId) return;

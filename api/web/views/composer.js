@@ -6,6 +6,7 @@ import { Attach } from "./attach.js";
 import { fill, h, icon, iconButton } from "./dom.js";
 
 const LIMIT_BYTES = 102_400;
+const FILE_BYTES = 104_857_600;
 const NEAR_THE_LIMIT = 0.9;
 
 export class Composer {
@@ -36,7 +37,9 @@ export class Composer {
     });
     this.#send = iconButton("send", "Send", () => this.#submit(), { class: "send" });
     const { account } = client;
-    const limit = () => (account.features.includes("files") ? account.limits.file_bytes : 0);
+    // What the server takes is not known while it is away.
+    const takesFiles = () => !account.features.length || account.features.includes("files");
+    const limit = () => (takesFiles() ? (account.limits.file_bytes ?? FILE_BYTES) : 0);
     this.#attach = new Attach({ limit, onChange: () => this.#fit(), say });
     this.element = h(
       "div",
