@@ -28,6 +28,28 @@ def test_what_is_written_at_one_gateway_is_read_at_the_other(cluster: Cluster) -
         assert [item["text"] for item in page["items"]] == ["hello"]
 
 
+def test_a_file_that_came_in_at_one_gateway_is_read_at_the_other_by_those_who_may(
+    cluster: Cluster,
+) -> None:
+    here, there = cluster.gateways
+    with newcomers(here.url) as made, httpx.Client(base_url=there.url) as other:
+        ana, ben, cleo = made(), made(), made()
+        chat_id = ana.direct(ben)
+        file = ana.upload(b"the plan", "plan.txt")
+
+        def read(token: str) -> httpx.Response:
+            return other.get(f"/v1/files/{file['file_id']}", headers={"Authorization": f"Bearer {token}"})
+
+        assert read(ben.token).status_code == 404
+        assert ana.say(chat_id, "", kind="FILE", file_id=file["file_id"])["file"] == file
+        assert read(ben.token).content == b"the plan"
+        assert read(cleo.token).status_code == 404
+        # A link of one gateway works at the other: they share the secret that it is signed with.
+        assert other.get(ben.read(f"/files/{file['file_id']}/url")["url"]).content == b"the plan"
+        ana.erase()
+        assert read(ben.token).status_code == 404
+
+
 def test_gateways_and_workers_tell_all_that_the_catalogue_says(cluster: Cluster) -> None:
     here, _ = cluster.gateways
     with newcomers(here.url) as made:
