@@ -48,7 +48,6 @@ class Cluster:
             "TIDINGS_REDIS": redis.url,
             "TIDINGS_ACCOUNTS_URL": accounts_url,
             "TIDINGS_PARTITIONS": str(PARTITIONS),
-            "TIDINGS_FILES": str(folder / "files"),
             "TIDINGS_MASTER_KEY": "11" * 32,
             "TIDINGS_JWT_SECRET": "22" * 32,
             "TIDINGS_FILES": str(folder / "files"),
