@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-Action = Literal["rebuild", "verify", "switch", "rollback", "drop", "pause", "resume", "retry", "discard"]
+Action = Literal["rebuild", "verify", "switch", "rollback", "drop", "pause", "resume", "retry"]
 ProcessKind = Literal["serve", "gateway", "worker"]
 GenerationState = Literal["served", "followed", "building", "dropping"]
 JobState = Literal["running", "done", "failed"]

@@ -39,6 +39,7 @@ from infra.metrics.process import Heartbeat, ProcessMetrics, tell
 from infra.operations.backstage import Backstage
 from infra.operations.jobs import Jobs
 from infra.operations.overview import LiveOperations
+from infra.operations.releasing import Releasing
 from infra.operations.telling import tell_of_oneself
 from infra.parts import Parts, Work
 from infra.passwords import Argon2Passwords
@@ -209,7 +210,9 @@ async def running(
         backstage, jobs = Backstage(settings), Jobs(settings, now)
         stack.push_async_callback(backstage.close)
         stack.push_async_callback(jobs.close)
-        services.operations = LiveOperations(backstage, jobs, parts.roster, time.monotonic)
+        services.operations = LiveOperations(
+            backstage, jobs, parts.roster, Releasing(log, progress, now).retry, time.monotonic
+        )
         started = now()
 
         def oneself() -> Process:

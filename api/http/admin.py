@@ -234,14 +234,8 @@ _REFUSALS_OF_LETTERS = problems(Forbidden, RateLimited, Conflict, NoSuchChat)
 
 @router.post("/v1/admin/dead-letters/{chat_id}/retry", status_code=202, responses=_REFUSALS_OF_LETTERS)
 async def retry(chat_id: str, caller: Operator, operations: Ops) -> JobAnswer:
-    """Fold the chat again from where it stands still."""
+    """Have what waits in this chat folded, in order: for when the defect is mended. Noted in the log."""
     return JobAnswer.of(operations.start("retry", _chat(chat_id), by=caller.user_id))
-
-
-@router.post("/v1/admin/dead-letters/{chat_id}/discard", status_code=202, responses=_REFUSALS_OF_LETTERS)
-async def discard(chat_id: str, caller: Operator, operations: Ops) -> JobAnswer:
-    """Leave the record out, for good, and go on with the next. That is itself recorded in the log."""
-    return JobAnswer.of(operations.start("discard", _chat(chat_id), by=caller.user_id))
 
 
 def _chat(chat_id: str) -> str:

@@ -10,14 +10,15 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from api.operations import Action, Job
-from commands.errors import Conflict
+from api.operations import Action, Job, JobState
+from commands.errors import Conflict, TidingsError
 from infra.settings import Settings
 
 MAX_RUNNING = 3
@@ -42,8 +43,20 @@ def arguments(action: Action, target: str, *, accept_differences: bool = False) 
             return ["projections", "rollback"]
         case "drop" | "pause" | "resume":
             return ["projections", action, target]
-        case "retry" | "discard":
-            return ["dead-letters", action, target]
+        case "retry":
+            raise ValueError("the server itself releases chats: its log has one writer")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a job ended. `result`: what a command told as JSON."""
+
+    well: bool
+    message: str
+    result: dict[str, Any] | None = None
+
+
+Work = Callable[[], Awaitable[Ended]]
 
 
 class Jobs:
@@ -61,7 +74,12 @@ class Jobs:
         """The newest first."""
         return sorted(self._jobs.values(), key=lambda job: -job.job_id)
 
-    def start(self, action: Action, target: str, *, by: str, accept_differences: bool = False) -> Job:
+    def command(self, action: Action, target: str, *, by: str, accept_differences: bool = False) -> Job:
+        """Have the command line do it. Raises Conflict where the same is under way, or too much."""
+        command = arguments(action, target, accept_differences=accept_differences)
+        return self.start(action, target, partial(self._run_command, action, command), by=by)
+
+    def start(self, action: Action, target: str, work: Work, *, by: str) -> Job:
         """Raises Conflict where the same is under way, or too much."""
         running = [job for job in self._jobs.values() if job.state == "running"]
         if any((job.action, job.target) == (action, target) for job in running):
@@ -74,9 +92,7 @@ class Jobs:
             if self._jobs[old].state != "running":
                 del self._jobs[old]
         log.warning("an administrator has this done: %s %s", action, target, extra={"user_id": by})
-        task = asyncio.get_running_loop().create_task(
-            self._run(job, arguments(action, target, accept_differences=accept_differences))
-        )
+        task = asyncio.get_running_loop().create_task(self._run(job, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return job
@@ -87,7 +103,19 @@ class Jobs:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _run(self, job: Job, command: Sequence[str]) -> None:
+    async def _run(self, job: Job, work: Work) -> None:
+        try:
+            ended = await work()
+        except TidingsError as error:
+            ended = Ended(False, str(error))
+        state: JobState = "done" if ended.well else "failed"
+        self._jobs[job.job_id] = replace(
+            job, state=state, ended_at=self._now(), message=ended.message, result=ended.result
+        )
+        if not ended.well:
+            log.warning("%s %s failed: %s", job.action, job.target, ended.message)
+
+    async def _run_command(self, action: Action, command: Sequence[str]) -> Ended:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -107,13 +135,9 @@ class Jobs:
             raise
         status = process.returncode
         result = _last_object(said)
-        is_done = status == 0 or (job.action == "verify" and status == _DIFFERENT and result is not None)
+        is_done = status == 0 or (action == "verify" and status == _DIFFERENT and result is not None)
         message = _last_line(said if is_done and result is None else remarked).removeprefix("tidings: ")
-        self._jobs[job.job_id] = replace(
-            job, state="done" if is_done else "failed", ended_at=self._now(), message=message, result=result
-        )
-        if not is_done:
-            log.warning("%s %s failed: %s", job.action, job.target, message)
+        return Ended(is_done, message, result)
 
 
 def _last_object(said: bytes) -> dict[str, Any] | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from api.operations import (
     Action,
@@ -23,17 +24,23 @@ from events.partitioner import partition_of
 from infra.cli.generations import PartitionLag, lags
 from infra.estate import Estate, NoViews
 from infra.operations.backstage import Backstage
-from infra.operations.jobs import Jobs
+from infra.operations.jobs import Ended, Jobs
 
 FRESH_S = 0.5
 """Several who look at once are told the same."""
+
+Release = Callable[[str, str], Awaitable[bool]]
+"""(chat, user): have the fold try what waits in the chat. Whether it has come to that."""
 
 _Seen = tuple[list[PartitionLag], list[GenerationStanding], int | None, dict[str, int], int]
 
 
 class LiveOperations:
-    def __init__(self, backstage: Backstage, jobs: Jobs, roster: Roster, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, backstage: Backstage, jobs: Jobs, roster: Roster, release: Release, clock: Callable[[], float]
+    ) -> None:
         """`clock`: seconds that only go forward."""
+        self._release = release
         self._backstage = backstage
         self._jobs = jobs
         self._roster = roster
@@ -57,7 +64,17 @@ class LiveOperations:
         return await self._backstage.ask(_letters)
 
     def start(self, action: Action, target: str, *, by: str, accept_differences: bool = False) -> Job:
-        return self._jobs.start(action, target, by=by, accept_differences=accept_differences)
+        if action == "retry":
+            return self._jobs.start(action, target, partial(self._retry, target, by), by=by)
+        return self._jobs.command(action, target, by=by, accept_differences=accept_differences)
+
+    async def _retry(self, chat_id: str, by: str) -> Ended:
+        if not await self._release(chat_id, by):
+            return Ended(False, "the fold has not come to it yet")
+        still = [letter for letter in await self.dead_letters() if letter.chat_id == chat_id]
+        if still:
+            return Ended(False, f"it stands still again, at {still[0].position}: {still[0].reason}")
+        return Ended(True, "the chat goes on")
 
 
 async def _look(estate: Estate) -> _Seen:

@@ -104,6 +104,17 @@ def test_numbers_move(operator: Callable[..., Page], person: People) -> None:
     expect(card(page, "Processes").get_by_role("cell", name="serve", exact=True)).to_be_visible()
 
 
+def test_a_chat_that_stands_still_is_named_and_tried_again(operator: Callable[..., Page]) -> None:
+    page = operator()
+    letters = card(page, "Dead letters")
+    expect(letters).to_contain_text("not an event")
+    position = re.search(r"at (0:\d+)", letters.inner_text())
+    assert position
+    letters.get_by_role("button", name="Retry").click()
+    done = card(page, "Done by administrators")
+    expect(done).to_contain_text(f"it stands still again, at {position[1]}: not an event", timeout=SLOWLY_MS)
+
+
 def test_a_generation_is_built_compared_served_and_left_again(operator: Callable[..., Page]) -> None:
     page = operator()
     expect(generation(page, 1)).to_contain_text("served")

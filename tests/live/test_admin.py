@@ -16,7 +16,6 @@ CHANGE = [
     "/admin/rollback",
     *(f"/admin/generations/2/{action}" for action in ("verify", "drop", "pause", "resume")),
     "/admin/dead-letters/0190163d-8694-739b-aea5-966c26f8ad91/retry",
-    "/admin/dead-letters/0190163d-8694-739b-aea5-966c26f8ad91/discard",
 ]
 
 

@@ -15,7 +15,6 @@ const WORDS = {
   resume: "Resume",
   drop: "Drop",
   retry: "Retry",
-  discard: "Discard",
 };
 const STATES = { served: "served", followed: "standby", building: "building", dropping: "being dropped" };
 const BEHIND_S = 10; // beyond this the views count as late
@@ -194,11 +193,7 @@ export class OperationsView {
   }
 
   #letter({ chat_id: chatId, position, type, reason, appended_at: at }) {
-    const act = (action) => this.#operations.act(`dead-letters/${encodeURIComponent(chatId)}/${action}`);
-    const discard = async () => {
-      const text = `The record at ${position} is left out for good, and the chat goes on after it. The log keeps it.`;
-      if (await confirm({ title: "Discard this record?", text, action: "Discard" })) await act("discard");
-    };
+    const retry = () => this.#operations.act(`dead-letters/${encodeURIComponent(chatId)}/retry`);
     return h(
       "li",
       { class: "entry" },
@@ -212,8 +207,7 @@ export class OperationsView {
       h(
         "div",
         { class: "buttons" },
-        this.#button(WORDS.retry, `retry-${chatId}`, () => act("retry")),
-        this.#button(WORDS.discard, `discard-${chatId}`, discard),
+        this.#button(WORDS.retry, `retry-${chatId}`, retry),
       ),
     );
   }

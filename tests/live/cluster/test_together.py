@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.support.caller import newcomers
-from tests.support.cluster import Cluster
+from tests.support.caller import PASSWORD, newcomers
+from tests.support.cluster import PARTITIONS, Cluster
 from tests.support.line import Line
 from tests.support.otlp import collecting
 from tests.support.prometheus import check_told, sample
@@ -107,3 +107,24 @@ async def test_one_trace_spans_gateway_worker_and_delivery(cluster: Cluster) -> 
     nodes = {span.name: span.node for span in trace}
     assert (nodes["append message.sent"], nodes["deliver"]) == ("gateway-7", "gateway-7")
     assert nodes["fold"] in ("worker-1", "worker-2")
+
+
+def test_operators_see_the_whole_cluster_at_any_gateway(cluster: Cluster) -> None:
+    here, there = cluster.gateways
+    with newcomers(here.url) as made:
+        ops, ana, ben = made("ops"), made(), made()
+        ana.say(ana.direct(ben))
+        username = ops.read("/me")["username"]
+        here.tidings("admin", "grant", username)
+        body = {"username": username, "password": PASSWORD}
+        token = made.http.post("/v1/auth/login", json=body).json()["access_token"]
+    with httpx.Client(base_url=there.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as anybody:
+        told = anybody.get("/v1/admin/overview").json()
+    names = {process["name"] for process in told["processes"]}
+    assert names >= {"gateway-1", "gateway-2", "worker-1", "worker-2"}
+    folded = [number for process in told["processes"] for number in process["partitions"]]
+    assert set(folded) == {each["partition"] for each in told["partitions"]} == set(range(PARTITIONS))
+    (generation,) = [each for each in told["generations"] if each["state"] == "served"]
+    assert generation["end"] > 0
+    serving = {process["generation"] for process in told["processes"] if process["kind"] == "gateway"}
+    assert serving == {generation["generation"]}
