@@ -35,8 +35,5 @@ def test_a_server_tells_all_that_the_catalogue_says(server: Server) -> None:
 def test_readiness_names_every_dependency(server: Server) -> None:
     told = httpx.get(f"{server.url}/readyz").json()
     assert told["degraded"] == []
-    assert [(each["name"], each["up"]) for each in told["dependencies"]] == [
-        ("accounts", True),
-        ("log", True),
-        ("views", True),
-    ]
+    assert {each["name"] for each in told["dependencies"]} >= {"accounts", "log", "views"}
+    assert all(each["up"] for each in told["dependencies"])
