@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from itertools import count, takewhile
+from itertools import count, islice, takewhile
 from random import random
 from typing import Any, TypeVar
 
@@ -35,7 +35,9 @@ from streams.push.records import Note, Retry, decode_note, decode_retry, encode_
 logger = logging.getLogger(__name__)
 
 BATCH = 100
-"""Notes under way at once in a partition."""
+"""Notes that are decided about together."""
+BATCHES = 2
+"""Under way at once in a partition: while one waits for its provider, the next is made ready."""
 PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Before the second try at a store that is away, the third …; the last one for ever."""
 VIEWS_S = 10.0
@@ -109,22 +111,37 @@ class PushStream:
     async def notifications(self, held: Held) -> None:
         """Until `held` is to be let go of."""
         # A fold that takes over may store notes again that were stored already.
-        seen = dict.fromkeys(item.value + item.key.encode() for item in await _patiently(partial(held.before, WINDOW)))
-        while not held.closing:
-            items = await _patiently(partial(held.take, BATCH))
-            fresh = []
-            for item in items:
-                name = item.value + item.key.encode()
-                if name in seen:
-                    self.counts.repeats += 1
-                else:
-                    seen[name] = None
-                    fresh.append(item)
-            for old in list(seen)[: len(seen) - 2 * WINDOW]:
-                del seen[old]
-            tries = [each for item in fresh for each in self._from_note(item)]
-            await self._try(NOTIFICATIONS_TOPIC, held, tries, items)
-            self.counts.notes += len(fresh)
+        done = await _patiently(partial(held.before, WINDOW))
+        seen = {note.key: None for item in done if (note := self._note(item)) is not None}
+        under_way: deque[asyncio.Task[None]] = deque()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                while not held.closing:
+                    items = await _patiently(partial(held.take, BATCH))
+                    tries = self._fresh_ones(items, seen)
+                    before = under_way[-1] if under_way else None
+                    under_way.append(tasks.create_task(self._try(NOTIFICATIONS_TOPIC, held, tries, items, before)))
+                    if len(under_way) == BATCHES:
+                        await under_way.popleft()
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+
+    def _fresh_ones(self, items: Sequence[Item], seen: dict[tuple[str, int, str], None]) -> list[_Try]:
+        """What is to be tried of these; adds to `seen`."""
+        fresh = []
+        now_ms = unix_ms(self._now())
+        for item in items:
+            note = self._note(item)
+            if note is None:
+                continue
+            if note.key in seen:
+                self.counts.repeats += 1
+            else:
+                seen[note.key] = None
+                fresh.append(_Try(_fresh(note, now_ms), item.offset))
+        for old in list(islice(seen, max(0, len(seen) - 2 * WINDOW))):
+            del seen[old]
+        return fresh
 
     async def retries(self, held: Held) -> None:
         """Until `held` is to be let go of."""
@@ -142,18 +159,30 @@ class PushStream:
                 await asyncio.sleep(min(_NAP_S, (first.retry.due_ms - now_ms) / 1000))
                 continue
             tries = [each for _, each in due if each is not None]
-            await self._try(RETRIES_TOPIC, held, tries, [item for item, _ in due])
+            await self._try(RETRIES_TOPIC, held, tries, [item for item, _ in due], None)
             self.counts.retries += len(tries)
             waiting = waiting[len(due) :]
 
-    async def _try(self, topic: str, held: Held, tries: Sequence[_Try], items: Sequence[Item]) -> None:
-        """Everything that is to be done about these items, to the end."""
-        if not items:
-            return
-        pushes, late = await self._planned(tries)
-        outcomes = await self._sent([push for _, push in pushes])
-        await self._settle(topic, held.partition, pushes, outcomes, late)
-        await _patiently(partial(held.done, items[-1].offset + 1))
+    async def _try(
+        self,
+        topic: str,
+        held: Held,
+        tries: Sequence[_Try],
+        items: Sequence[Item],
+        before: asyncio.Task[None] | None,
+    ) -> None:
+        """Everything that is to be done about these items, to the end; `before` is what must be done first."""
+        if items:
+            pushes, late = await self._planned(tries)
+            outcomes = await self._sent([push for _, push in pushes])
+            await self._settle(topic, held.partition, pushes, outcomes, late)
+        if before is not None:
+            await asyncio.wait([before])
+            before.result()
+        if items:
+            await _patiently(partial(held.done, items[-1].offset + 1))
+            if topic == NOTIFICATIONS_TOPIC:
+                self.counts.notes += len(tries)
 
     async def _planned(self, tries: Sequence[_Try]) -> tuple[list[tuple[_Try, Push]], list[_Try]]:
         loop = asyncio.get_running_loop()
@@ -231,15 +260,14 @@ class PushStream:
             retry, attempts=retry.attempts + 1, due_ms=now_ms + wait_ms, reason=outcome.detail
         )
 
-    def _from_note(self, item: Item) -> list[_Try]:
+    def _note(self, item: Item) -> Note | None:
+        """None for what cannot be read, and for what another log had."""
         try:
             note = decode_note(item.key, item.value)
         except ValueError:
             logger.error("a note at %d cannot be read: %s", item.offset, item.value[:200])
-            return []
-        if note.log != self._tag:
-            return []
-        return [_Try(_fresh(note, unix_ms(self._now())), item.offset)]
+            return None
+        return note if note.log == self._tag else None
 
     def _from_retry(self, item: Item) -> _Try | None:
         try:

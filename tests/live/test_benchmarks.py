@@ -42,3 +42,9 @@ def test_the_fold_benchmark_runs(tmp_path: Path) -> None:
 def test_the_log_benchmark_runs(tmp_path: Path) -> None:
     figures = run(tmp_path / "figures.json", "log", "--records", "60", "--burst", "1", "--burst", "20")
     assert [(cost["burst"], cost["commits"]) for cost in figures["costs"]] == [(1, 60), (20, 3)]
+
+
+def test_the_push_benchmark_runs_and_loses_nothing(tmp_path: Path) -> None:
+    sizes = ["--people", "4", "--rate", "60", "--seconds", "1", "--iphones", "1", "--androids", "1"]
+    (step,) = run(tmp_path / "figures.json", "push", *sizes)["steps"]
+    assert (step["messages"], step["missing"], step["repeated"]) == (60, 0, 0)
