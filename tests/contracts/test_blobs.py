@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,13 @@ async def test_a_bucket_that_is_not_there_and_a_storage_that_is_away_are_unavail
         with pytest.raises(Unavailable):
             await read(bucket, KEY, 0, 1)
         await bucket.close()
+
+
+def test_without_its_library_it_says_which_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    monkeypatch.delitem(sys.modules, "infra.files.s3")
+    with pytest.raises(Invalid, match=r"tidings\[s3\]"):
+        import_module("infra.files.s3")
 
 
 @pytest.mark.parametrize("url", ["s3://", "http://bucket", "s3:bucket"])
