@@ -12,6 +12,7 @@ from infra.cli.cluster import cluster
 from infra.cli.event_commands import events
 from infra.cli.faults import told
 from infra.cli.letter_commands import letters
+from infra.cli.model_commands import models
 from infra.cli.options import Data, Json, settings_of
 from infra.cli.projection_commands import projections
 from infra.cli.push_commands import push
@@ -32,6 +33,7 @@ app.add_typer(events, name="events")
 app.add_typer(projections, name="projections")
 app.add_typer(letters, name="dead-letters")
 app.add_typer(admin, name="admin")
+app.add_typer(models, name="models")
 app.add_typer(push, name="push")
 app.add_typer(cluster, name="cluster")
 # `-1h` is a time, not an option.

@@ -345,3 +345,14 @@ def test_the_log_is_counted(stopped: Path) -> None:
     assert told["events"] == sum(told["types"].values()) == len(printed)
     assert told["active_users"] == len({event["actor_id"] for event in printed})
     assert run(stopped, "stats").stdout.startswith(f"{len(printed)} events")
+
+
+def test_a_read_model_is_folded_beside_the_log(left: Path) -> None:
+    assert run(left, "models", "fold", "activity").status == 0
+    [today, *_] = shown = lines(run(left, "models", "show", "activity").stdout)
+    sent = [event for event in lines(run(left, "events", "cat").stdout) if event["type"] == "message.sent"]
+    days = {event["occurred_at"][:10] for event in sent}
+    assert {row["day"] for row in shown} == days
+    first = [event for event in sent if event["occurred_at"].startswith(today["day"])]
+    assert today["active_users"] == len({event["actor_id"] for event in first})
+    assert run(left, "models", "fold", "nothing").status == 2

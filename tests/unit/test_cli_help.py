@@ -8,6 +8,9 @@ from infra.cli.app import app
 
 COMMANDS = (
     "at",
+    "models",
+    "models fold",
+    "models show",
     "sql",
     "stats",
     "serve",
