@@ -18,6 +18,7 @@ from events.ids import uuid7
 from events.types import (
     ChatCreated,
     ChatOpened,
+    ChatReleased,
     ChatRetitled,
     Data,
     MemberAdded,
@@ -52,9 +53,10 @@ EVERY: list[Data] = [
     MemberRemoved(CLEO),
     RoleChanged(BEN, "admin"),
     MessageSent(uuid7(NOON), "TEXT", b"\x01sealed", None, uuid7(NOON)),
-    MessageSent(uuid7(NOON), "IMAGE", b"\x02sealed", "a-file"),
+    MessageSent(uuid7(NOON), "IMAGE", b"\x02sealed", "a-file", None, b"\x03sealed"),
     MessageDelivered(3),
     MessageRead(7),
+    ChatReleased([3, 4]),
 ]
 
 
