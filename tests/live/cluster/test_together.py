@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic, sleep
+
 import httpx
 import pytest
 
@@ -62,6 +64,28 @@ def test_gateways_and_workers_tell_all_that_the_catalogue_says(cluster: Cluster)
         check_told(text, "worker")
         folded += sample(text, "tidings_fold_batch_records_count")
     assert folded > 0
+
+
+def test_one_of_the_workers_pushes_to_who_is_away_once(cluster: Cluster) -> None:
+    def pushed() -> float:
+        told = [httpx.get(f"{worker.url}/metrics").text for worker in cluster.workers]
+        name = 'tidings_pushes_total{result="logged"}'  # no provider is set up here
+        return sum(float(line.split()[-1]) for text in told for line in text.splitlines() if line.startswith(name))
+
+    here, _ = cluster.gateways
+    with newcomers(here.url) as made:
+        ana, ben = made(), made()
+        device = {"platform": "IOS", "token": f"token-of-{ben.user_id}"}
+        assert ben.put("/devices/phone", device).status_code == 200
+        before = pushed()
+        chat_id = ana.direct(ben)
+        for _ in range(5):
+            ana.say(chat_id)
+        until = monotonic() + 60
+        while pushed() < before + 5:
+            assert monotonic() < until, "no worker pushes"
+            sleep(0.1)
+        assert pushed() == before + 5
 
 
 async def test_one_trace_spans_gateway_worker_and_delivery(cluster: Cluster) -> None:
