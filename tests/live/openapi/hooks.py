@@ -60,6 +60,8 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         case.headers["Tidings-Min-Position"] = "0:0, 0:1"
     if not positive:
         return
+    if "device_id" in ids:
+        ids["device_id"] = "phone-1"
     if "file_id" in ids:
         ids["file_id"] = WORLD["file"]
         # A link cannot be made up, and half a range is none.
@@ -79,6 +81,8 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if "session_id" in ids:
         ids["session_id"] = _new_session()
     if isinstance(case.body, dict):
+        if path == "/v1/files" and case.body.get("file") in ("", b""):
+            case.body["file"] = "x"
         _make_sense(case.body)
         if path == "/v1/auth/login":
             case.body |= {"username": WORLD["username"], "password": PASSWORD}

@@ -35,6 +35,10 @@ enabled = true
 """
 
 
+OPERATORS = "/v1/admin/"
+"""Left out: what is asked for there is done, by processes that would take all the time. See test_admin.py."""
+
+
 def world(made: Newcomers) -> dict[str, str]:
     """What the requests are about: somebody with chats and messages."""
     ana, ben = made.some("ana", "ben")
@@ -62,6 +66,7 @@ def test_every_answer_is_as_documented(make_server: MakeServer, tmp_path: Path) 
         config.write_text(CONFIG)
         command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run"]
         command += [f"{server.url}/openapi.json", "--max-time", str(SECONDS), "--no-color"]
+        command += ["--exclude-path-regex", f"^{OPERATORS}"]
         environment = {
             **os.environ,
             "SCHEMATHESIS_WORLD": json.dumps(known),
@@ -69,6 +74,7 @@ def test_every_answer_is_as_documented(make_server: MakeServer, tmp_path: Path) 
         }
         run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stdout + run.stderr
-        operations = sum(map(len, made.http.get("/openapi.json").json()["paths"].values()))
+        paths = made.http.get("/openapi.json").json()["paths"]
+        operations = sum(len(methods) for path, methods in paths.items() if not path.startswith(OPERATORS))
         assert f"Tested: {operations}" in run.stdout, run.stdout
         assert server.is_running
