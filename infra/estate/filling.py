@@ -18,9 +18,8 @@ from infra.settings import Settings
 from projections.fold import Memory
 from streams.rebuild import fold_up_to
 
-BATCH = 10_000
-"""Records at once, or fewer where they are large. Nobody waits for a rebuild's next batch, and the more rows of a chat
-go in together, the fewer pages are written again and again."""
+BATCH = 2_000
+"""Records at once: nobody waits for a rebuild's next batch."""
 MEMORY = Memory()
 
 Report = Callable[[int, int], None]
