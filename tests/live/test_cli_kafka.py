@@ -1,0 +1,49 @@
+"""Tools read the cluster's log where TIDINGS_KAFKA says so, and no data folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from events.codec import make
+from events.ids import uuid7
+from events.types import ChatCreated, ChatRetitled
+from infra.cluster.services import Kafka
+from infra.kafka.log import KafkaLog
+from tests.support.cli import run
+from tests.support.history import ANA, NOON
+from tests.support.needs import require
+
+
+async def test_the_clusters_log_is_printed_folded_and_replayed(kafka: Kafka, tmp_path: Path) -> None:
+    require("kafka")
+    room = uuid7(NOON)
+    log = await KafkaLog.open(kafka.bootstrap, 2)
+    answers: list[object] = []
+    for data in (ChatCreated("group", "Tea", False, "all", [ANA]), ChatRetitled("Tea at nine")):
+        log.append(make(uuid7(NOON), room, ANA, NOON, data), lambda position, error: answers.append(error or position))
+    await log.close()
+    first, second = map(str, answers)
+    settings = {"TIDINGS_KAFKA": kafka.bootstrap}
+    printed = await asyncio.to_thread(run, tmp_path, "events", "cat", "--chat", room, settings=settings)
+    assert printed.status == 0, printed.stderr
+    assert [json.loads(line)["position"] for line in printed.stdout.splitlines()] == [first, second]
+    for place, title in ((first, "Tea"), (second, "Tea at nine")):
+        past = await asyncio.to_thread(run, tmp_path, "at", place, "chat", room, settings=settings)
+        assert json.loads(past.stdout)["chat"]["title"] == title
+    again = await asyncio.to_thread(
+        run,
+        tmp_path,
+        "events",
+        "replay",
+        "--into",
+        f"file://{tmp_path}/again",
+        "--speed",
+        "max",
+        "--chat",
+        room,
+        settings=settings,
+    )
+    assert json.loads(again.stdout)["records"] == 2
+    assert len((await asyncio.to_thread(run, tmp_path / "again", "events", "cat")).stdout.splitlines()) == 2
