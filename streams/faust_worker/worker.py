@@ -10,6 +10,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import faust
@@ -217,6 +219,8 @@ def _app(membership: Membership) -> faust.App:
         consumer_auto_offset_reset="earliest",
         ConsumerScheduler=BatchScheduler,
         store="memory://",
+        # Made at every start, and without tables never filled: else it lies in whatever folder a worker starts in.
+        datadir=str(Path(gettempdir()) / "tidings-faust"),
         stream_buffer_maxsize=_AHEAD,
         stream_wait_empty=False,
         topic_allow_declare=False,
