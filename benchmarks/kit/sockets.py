@@ -36,7 +36,13 @@ class Connected(msgspec.Struct, gc=False, tag_field="type", tag="connected"):
     chats: dict[str, dict[str, int]]
 
 
-_decoder: msgspec.json.Decoder[Ack | Event | Connected] = msgspec.json.Decoder(Ack | Event | Connected)
+class Receipt(msgspec.Struct, gc=False, tag_field="type", tag="receipt"):
+    """Nobody sends marks here, but a gateway that loads a chat anew may tell those that sending moved."""
+
+
+_decoder: msgspec.json.Decoder[Ack | Event | Connected | Receipt] = msgspec.json.Decoder(
+    Ack | Event | Connected | Receipt
+)
 
 
 class Trouble(Exception):
@@ -110,7 +116,7 @@ class Socket(WSListener):
         try:
             message = _decoder.decode(frame.get_payload_as_memoryview())
         except msgspec.ValidationError:
-            # Presence, typing and receipts are not asked for; anything else would spoil the figures.
+            # Presence and typing are not asked for; anything else would spoil the figures.
             self._fail(frame.get_payload_as_utf8_text()[:300])
             return
         if type(message) is Event:
