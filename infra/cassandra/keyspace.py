@@ -75,19 +75,34 @@ class Keyspace:
 
     async def read_in(self, statement: str, keys: Iterable[str]) -> list[Row]:
         """Rows of all partitions of a statement with `IN ?`, those of one set of replicas in one read."""
-        link = await self.link()
+        await self.link()
         self._sets.refresh()
         by_set: dict[int, list[str]] = {}
         for key in map(key_of, keys):
             by_set.setdefault(self._sets.of(key.encode()), []).append(key)
+        return await self.read_routed(
+            statement,
+            [
+                (listed[start].encode(), (listed[start : start + _AT_ONCE],))
+                for listed in by_set.values()
+                for start in range(0, len(listed), _AT_ONCE)
+            ],
+        )
+
+    async def set_of(self, partition: bytes) -> int:
+        """The number of the set of replicas that has a partition."""
+        await self.link()
+        return self._sets.of(partition)
+
+    async def read_routed(self, statement: str, reads: Iterable[tuple[bytes, Sequence[Any]]]) -> list[Row]:
+        """Rows of a statement for each (partition whose replicas are asked, values)."""
+        link = await self.link()
         bound = []
-        for listed in by_set.values():
-            for start in range(0, len(listed), _AT_ONCE):
-                chunk = listed[start : start + _AT_ONCE]
-                routed = _Routed(link[statement])
-                routed.bind((chunk,))
-                routed.routing_key = chunk[0].encode()
-                bound.append(_paged(routed, _PAGE_ROWS))
+        for partition, values in reads:
+            routed = _Routed(link[statement])
+            routed.bind(values)
+            routed.routing_key = partition
+            bound.append(_paged(routed, _PAGE_ROWS))
         return [row for rows in await link.run(bound) for row in rows]
 
 

@@ -170,6 +170,11 @@ def _text(value: str | None) -> Any:
     return UNSET_VALUE if value is None else value.encode()
 
 
+def composite(text: str, number: int) -> bytes:
+    """The same of what is not serialised yet."""
+    return _composite(_key(text), _int(number))
+
+
 def _composite(text: bytes, number: bytes) -> bytes:
     """A partition key of a text and an int."""
     return b"%b%b\0\0\4%b\0" % (_short(len(text)), text, number)

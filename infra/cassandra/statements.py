@@ -76,8 +76,9 @@ class Reads:
     entry: str
     n: str
     at: str
-    use: str
     uses: str
+    uses_in: str
+    """Of any of some chats in a week, any of some ids."""
     refused: str
     refusals: str
     parked: str
@@ -114,13 +115,13 @@ class Reads:
             entry=f"SELECT {ENTRY} FROM {keyspace}.timeline {place} AND seq = ?",
             n=f"SELECT n FROM {keyspace}.timeline {place} AND seq = ?",
             at=f"SELECT at_us FROM {keyspace}.timeline {place} AND seq = ?",
-            use=(
-                f"SELECT seq, code, actor_id, offset FROM {keyspace}.message_ids "
-                "WHERE chat_id = ? AND week = ? AND message_id = ?"
-            ),
             uses=(
                 f"SELECT message_id, seq, code, actor_id, offset FROM {keyspace}.message_ids "
                 "WHERE chat_id = ? AND week = ? AND message_id IN ?"
+            ),
+            uses_in=(
+                f"SELECT chat_id, message_id, seq, code, actor_id, offset FROM {keyspace}.message_ids "
+                "WHERE chat_id IN ? AND week = ? AND message_id IN ?"
             ),
             refusals=(
                 f"SELECT partition, offset, actor_id, code, message_id FROM {keyspace}.refused WHERE chat_id = ?"
