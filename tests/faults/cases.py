@@ -34,7 +34,7 @@ class Case:
 def cases(plan: Plan, *, short: bool) -> Iterator[Case]:
     """Those that a cluster of this plan can be put to. `short`: less of the long ones."""
     one_of = {1: "the only one", 3: "one of three"}
-    frozen_s = FROZEN_S / 4 if short else FROZEN_S
+    frozen_s = FROZEN_S / 5 if short else FROZEN_S
     yield _killed("kill -9 of a gateway", ["gateway-1"])
     yield _killed("kill -9 of a worker", ["worker-1"])
     yield _killed("kill -9 of two workers at once", ["worker-1", "worker-2"])
@@ -44,7 +44,7 @@ def cases(plan: Plan, *, short: bool) -> Iterator[Case]:
     yield _killed("kill -9 of PostgreSQL", ["postgres"])
     yield _frozen(f"SIGSTOP of a worker for {frozen_s:.0f} s", "worker-1", frozen_s, accepts=True)
     yield _frozen(f"SIGSTOP of a broker for {frozen_s:.0f} s", "kafka-1", frozen_s, accepts=plan.kafka > 1)
-    turns = 3 if short else 12
+    turns = 2 if short else 12
     yield Case(f"a rebalance every {REBALANCE_S:.0f} s, {turns} times", _rebalances(turns), _start(["worker-2"]), 0.0)
 
 

@@ -19,9 +19,9 @@ from tests.support.town import Town, all_answered, check_heard, client, settle_t
 
 PATIENCE_S = 150.0
 """For everything to be as before the fault: a worker that was killed is missed only after its session's time-out."""
-BEFORE_S = 2.0
+BEFORE_S = 1.0
 """Of load before the fault, and again after its mend."""
-PACE_S = 0.1
+PACE_S = 0.2
 """Mean pause of a client."""
 _FAILURES = (AssertionError, Behind, TimeoutError, pytest.fail.Exception)
 
