@@ -12,6 +12,7 @@ from secrets import token_urlsafe
 from prometheus_client import CollectorRegistry
 
 from api.chat_services import ChatServices
+from api.demo_pushes import DemoPushes
 from api.file_services import FileServices
 from api.operations import Operations
 from api.past import TimeMachine
@@ -158,3 +159,5 @@ class Services:
     """Present where the routes of operators are."""
     demo: DemoCodes | None = None
     """Present where demo users may sign in by code."""
+    demo_pushes: DemoPushes = field(default_factory=DemoPushes)
+    """Filled, and to be asked for, in a demo only."""

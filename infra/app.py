@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -240,8 +240,11 @@ async def running(
         }
         pushing: dict[str, Work] = {}
         if parts.push is not None:
+            queues = parts.push
+            if demo:
+                queues = replace(queues, journal=services.demo_pushes.after(queues.journal))
             role = await open_role(
-                settings, parts.push, views, device_store, account_store, sealer, parts.presence, now, stack
+                settings, queues, views, device_store, account_store, sealer, parts.presence, now, stack
             )
             devices.observers.append(parts.push.any_device.came)
             if await device_store.any():

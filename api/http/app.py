@@ -12,7 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import RedirectResponse
 
 from api.errors import NoSuchPath, every_problem
-from api.http import admin, auth, devices, files, info, me, past, static, users
+from api.http import admin, auth, demo, devices, files, info, me, past, static, users
 from api.http.chat_routes import ROUTERS as CHAT_ROUTERS
 from api.http.chat_schemas import schema_components
 from api.http.docs import STYLE, page
@@ -64,7 +64,7 @@ def create_app(
     if services.operations is not None:
         routers.append(admin.router)
     if services.demo is not None:
-        routers.append(auth.demo_router)
+        routers.append(demo.router)
     for router in routers:
         app.include_router(router)
         paths.add(router)

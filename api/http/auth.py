@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from fastapi import Request, Response
 
-from api.http.models import DemoLogin, Login, Logout, Refresh, Register, TokensAnswer
+from api.http.models import Login, Logout, Refresh, Register, TokensAnswer
 from api.http.routing import Svc, address_of, make_router, problems
 from commands.errors import BadCredentials, BadToken, RateLimited, UsernameTaken
 
 router = make_router("auth")
-demo_router = make_router("auth")
 
 
 def _client(request: Request) -> str | None:
@@ -43,12 +42,3 @@ async def refresh(body: Refresh, services: Svc) -> TokensAnswer:
 async def logout(body: Logout, services: Svc) -> None:
     """End the session of a refresh token; its sockets close."""
     await services.sessions.end_by(body.refresh_token)
-
-
-@demo_router.post("/v1/demo/login", include_in_schema=False)
-async def demo_login(body: DemoLogin, request: Request, response: Response, services: Svc) -> TokensAnswer:
-    """Sign a demo user in with a code from the URL that `./dev run` prints."""
-    assert services.demo is not None, "this route is only there in a demo"
-    response.headers.update(services.limits.logins.enforce(f"{address_of(request)} demo"))
-    user_id = services.demo.redeem(body.code)
-    return TokensAnswer.of(await services.accounts.sign_in(user_id, _client(request)))

@@ -38,8 +38,14 @@ const views = document.getElementById("views");
 panes.append(...given.map(([slot, code]) => frame(slot, code)));
 for (const [value, label] of [["", "Both"], ...given.map(([slot]) => [slot, nameOf(slot)])]) {
   const change = () => {
-    for (const pane of panes.children) pane.hidden = value !== "" && pane.dataset.slot !== value;
+    for (const pane of panes.children) {
+      pane.hidden = value !== "" && pane.dataset.slot !== value;
+      // Whose page does not show is away, and gets pushes.
+      pane.contentWindow.tidings?.setStatus(pane.hidden ? "away" : "online");
+    }
   };
   const input = h("input", { type: "radio", name: "view", checked: value === "", on: { change } });
   views.append(h("label", { class: "segment" }, input, h("span", {}, label)));
 }
+const { showPushes } = await import("./views/demo-pushes.js"); // nothing is pushed before the panes are there
+showPushes(document.getElementById("phones"), [...panes.children]);

@@ -69,7 +69,7 @@ function watchAttention() {
     timer = setTimeout(() => client?.setStatus("away"), ms);
   };
   const active = () => {
-    if (document.hidden) return;
+    if (document.hidden || window.frameElement?.hidden) return; // the demo hides the frame of who is away
     client?.setStatus("online");
     away(AWAY_MS);
   };

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from api.demo_pushes import KEPT
 from commands.errors import NotYet
+from streams.push.ports import Outcome, Push
+from streams.push.stream import Sent
 from tests.support.http import Web, check_problem, web
 from tests.support.people import PASSWORD
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -374,5 +380,46 @@ async def test_a_demo_code_signs_in_once_and_not_for_long(tmp_path: Path) -> Non
             check_problem(await our.post("/v1/demo/login", {"code": used_up}), 401, "bad_credentials")
 
 
+async def test_a_demo_user_has_a_phone_and_sees_only_what_was_pushed_to_it(tmp_path: Path) -> None:
+    async with web(tmp_path, demo=True) as our:
+        assert our.services.demo is not None
+        signed_in = {}
+        for name in ("ana", "ben"):
+            code = our.services.demo.make((await our.register(name))["user"]["user_id"])
+            signed_in[name] = (await our.post("/v1/demo/login", {"code": code})).json()
+        ben = signed_in["ben"]["user"]["user_id"]
+        [phone] = await our.its.devices.of_user(ben)
+        journaled: list[Sent] = []
+
+        async def journal(sent: Sequence[Sent]) -> None:
+            journaled.extend(sent)
+
+        pushes = [
+            Sent(Push(phone, "c1", seq, f"m{seq}", "Ana", f"line {seq}", seq, our.its.clock()), Outcome("logged"), AT)
+            for seq in range(1, KEPT + 2)
+        ]
+        await our.services.demo_pushes.after(journal)(pushes)
+
+        seen = await our.get("/v1/demo/pushes", signed_in["ben"]["access_token"])
+        assert [item["body"] for item in seen.json()["items"]] == [f"line {seq}" for seq in range(2, KEPT + 2)]
+        assert seen.json()["items"][-1] == {
+            "at": "2026-03-01T12:00:00.000Z",
+            "device_id": "demo-phone",
+            "chat_id": "c1",
+            "seq": KEPT + 1,
+            "title": "Ana",
+            "body": f"line {KEPT + 1}",
+            "badge": KEPT + 1,
+            "result": "logged",
+            "detail": "",
+        }
+        assert journaled == pushes
+        others = await our.get("/v1/demo/pushes", signed_in["ana"]["access_token"])
+        assert others.json() == {"items": []}
+        check_problem(await our.get("/v1/demo/pushes"), 401, "bad_token")
+
+
 async def test_outside_of_a_demo_there_is_no_such_route(our: Web) -> None:
     check_problem(await our.post("/v1/demo/login", {"code": "x"}), 404, "not_found")
+    token = (await our.register())["access_token"]
+    check_problem(await our.get("/v1/demo/pushes", token), 404, "not_found")

@@ -358,4 +358,25 @@ def test_the_demo_signs_two_people_in_side_by_side_and_survives_a_reload(browser
             expect(frame.locator(".chat-link").first).to_be_visible()
         assert "#" not in page.url
         page.reload()
+
+    # Whose pane does not show is away, and hears of what is written on a phone.
+    ana, ben = (page.frame_locator(f"iframe[data-slot={slot}]") for slot in ("ana", "ben"))
+    expect(ben.locator(".chat-link").first).to_be_visible()
+    pushes = page.get_by_role("list", name="Ben's phone").get_by_role("listitem")
+    ana.locator(".chat-link").filter(has_text="Ben").first.click()
+    page.get_by_role("radio", name="Ana").check(force=True)
+    composer = ana.get_by_role("textbox", name="Message", exact=True)
+    expect(ana.locator(".conversation-status")).to_have_text("away")
+    composer.fill("Where are you?")
+    composer.press("Enter")
+    expect(pushes).to_have_count(1)
+    expect(pushes).to_contain_text("Push to Ben's phone")
+    expect(pushes.locator(".push-title")).to_have_text("Ana")
+    expect(pushes.locator(".push-body")).to_have_text("Where are you?")
+    expect(pushes.locator(".push-result")).to_have_text("not sent: no push provider is set up")
+    expect(page.get_by_role("list", name="Ana's phone").get_by_role("listitem")).to_have_count(0)
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    pushes.get_by_role("button", name="Dismiss").click()
+    expect(pushes).to_have_count(0)
     context.close()
