@@ -64,7 +64,7 @@ class Phone {
         { class: "push-head" },
         h("span", {}, `Push to ${this.#pane.title}'s phone`),
         h("time", { datetime: push.at }, exactTime(new Date(push.at))),
-        h("span", { class: "pill", title: "Badge" }, h("span", { class: "visually-hidden" }, "badge "), String(push.badge)),
+        h("span", { class: "pill" }, h("span", { class: "visually-hidden" }, "badge "), String(push.badge)),
         iconButton("close", "Dismiss", () => card.remove()),
       ),
       push.title && h("p", { class: "push-title" }, push.title),
