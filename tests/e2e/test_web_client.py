@@ -375,7 +375,7 @@ def test_the_demo_signs_two_people_in_side_by_side_and_survives_a_reload(browser
     expect(pushes.locator(".push-body")).to_have_text("Where are you?")
     expect(pushes.locator(".push-result")).to_have_text("not sent: no push provider is set up")
     expect(page.get_by_role("list", name="Ana's phone").get_by_role("listitem")).to_have_count(0)
-    page.set_viewport_size(PHONE)
+    page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     pushes.get_by_role("button", name="Dismiss").click()
     expect(pushes).to_have_count(0)
