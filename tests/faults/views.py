@@ -54,13 +54,17 @@ class Truth:
         raise Behind(f"after {patience_s:.0f} s the views are at {reached}, the log at {ends}")
 
     async def difference(self, patience_s: float) -> str | None:
-        """None if a rebuild gives the same views; else the first row that differs. Nobody may write meanwhile."""
-        ends = await self.caught_up(patience_s)
+        """None if a rebuild gives the same views; else the first row that differs. Nobody may go on writing."""
+        while True:
+            ends = await self.caught_up(patience_s)
+            served = await asyncio.to_thread(lambda: list(logical_rows(self._keyspace)))
+            # Marks and answers that were on their way come late.
+            if await self._log.end() == ends:
+                break
         with TemporaryDirectory(prefix="tidings-rebuild-") as scratch:
             store = SqliteViews(Path(scratch) / "views.db", self._log.incarnation, ends)
             try:
                 await fold_up_to(self._log, store, ends)
-                served = await asyncio.to_thread(lambda: list(logical_rows(self._keyspace)))
                 rebuilt = list(store.rows())
             finally:
                 store.close()

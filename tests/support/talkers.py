@@ -19,6 +19,8 @@ from events.log import Position
 _RECONNECT_S = 0.02
 _RETRY = ("unavailable", "not_yet", "rate_limited")
 _HANDSHAKE_S = 5.0
+_MOST_PENDING = 100
+"""Who has so many questions open says nothing new: all of them are repeated at once on the next connection."""
 
 
 @dataclass
@@ -147,7 +149,7 @@ class Talker:
         self.resuming = set(resume)
         self.tell({"type": "connect", "id": "connect", "token": self._token, "resume": resume})
         while not line.ended.done():
-            if self._connected and not self.quiet:
+            if self._connected and not self.quiet and len(self.books.pending) < _MOST_PENDING:
                 self._speak(self)
             await self._wait(line.ended, self._random.uniform(0, 2 * self._pace_s))
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import monotonic, sleep
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.support.caller import PASSWORD, newcomers
-from tests.support.cluster import PARTITIONS, Cluster
+from tests.support.cluster import PARTITIONS, Cluster, await_views
 from tests.support.line import Line
 from tests.support.otlp import collecting
 from tests.support.prometheus import check_told, sample
 from tests.support.traces import chain
 
+PATIENCE_S = 60.0
 ROUTE = "POST /v1/chats/{chat_id}/messages"
 pytestmark = [pytest.mark.needs("kafka", "cassandra", "redis", "postgres"), pytest.mark.timeout(240)]
 
@@ -106,6 +109,7 @@ async def test_one_trace_spans_gateway_worker_and_delivery(cluster: Cluster) -> 
                 node.start(wait=False)
             for node in (*workers, gateway):
                 node.wait_ready()
+            await asyncio.to_thread(await_views, gateway.url)
             with newcomers(gateway.url) as made:
                 ana, ben = made(), made()
                 chat_id = ana.direct(ben)
@@ -133,6 +137,20 @@ async def test_one_trace_spans_gateway_worker_and_delivery(cluster: Cluster) -> 
     assert nodes["fold"] in ("worker-1", "worker-2")
 
 
+def folded_in(told: dict[str, Any]) -> set[int]:
+    return {number for process in told["processes"] for number in process["partitions"]}
+
+
+def overview(http: httpx.Client) -> dict[str, Any]:
+    """As soon as every partition has its worker again, and the worker has said so."""
+    until = monotonic() + PATIENCE_S
+    while True:
+        told: dict[str, Any] = http.get("/v1/admin/overview").json()
+        if len(folded_in(told)) == PARTITIONS or monotonic() > until:
+            return told
+        sleep(0.2)
+
+
 def test_operators_see_the_whole_cluster_at_any_gateway(cluster: Cluster) -> None:
     here, there = cluster.gateways
     with newcomers(here.url) as made:
@@ -143,11 +161,10 @@ def test_operators_see_the_whole_cluster_at_any_gateway(cluster: Cluster) -> Non
         body = {"username": username, "password": PASSWORD}
         token = made.http.post("/v1/auth/login", json=body).json()["access_token"]
     with httpx.Client(base_url=there.url, headers={"Authorization": f"Bearer {token}"}, timeout=30) as anybody:
-        told = anybody.get("/v1/admin/overview").json()
+        told = overview(anybody)
     names = {process["name"] for process in told["processes"]}
     assert names >= {"gateway-1", "gateway-2", "worker-1", "worker-2"}
-    folded = [number for process in told["processes"] for number in process["partitions"]]
-    assert set(folded) == {each["partition"] for each in told["partitions"]} == set(range(PARTITIONS))
+    assert folded_in(told) == {each["partition"] for each in told["partitions"]} == set(range(PARTITIONS))
     (generation,) = [each for each in told["generations"] if each["state"] == "served"]
     assert generation["end"] > 0
     serving = {process["generation"] for process in told["processes"] if process["kind"] == "gateway"}
