@@ -139,6 +139,7 @@ def fail_if_left_out(report: pytest.TestReport | pytest.CollectReport) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     names = ", ".join(sorted(FINDERS))
     config.addinivalue_line("markers", f"needs(*programs): leave the test out without these programs ({names})")
+    config.addinivalue_line("markers", "heavy: minutes long; `./dev test -m heavy` runs those, and nothing else does")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -12,7 +12,11 @@ from tests.support.cluster import Cluster
 from tests.support.server import Server
 from tests.support.town import check_heard, client, read_back, settle_town, settled, talking
 
-pytestmark = [pytest.mark.needs("kafka", "cassandra", "redis", "postgres"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.needs("kafka", "cassandra", "redis", "postgres"),
+    pytest.mark.timeout(600),
+    pytest.mark.heavy,  # a rebuild, three switches and a drop, each a process of its own beside all others
+]
 
 
 async def tidings(node: Server, *arguments: str) -> str:
