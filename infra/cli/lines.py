@@ -69,8 +69,6 @@ def shown(records: Sequence[Record], wanted: Filter, opened: Open | None = None)
         found.append(one | envelope)
         if not isinstance(data, MessageSent):
             continue
-        if data.file is not None:
-            envelope["data"]["file"] = f"(sealed, {len(data.file)} bytes)"
         if opened is None:
             for name in ("body", "file"):
                 if name in envelope["data"]:

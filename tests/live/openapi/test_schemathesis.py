@@ -15,7 +15,7 @@ from tests.support.caller import Newcomers, newcomers
 from tests.support.pictures import picture
 from tests.support.server import ROOT
 
-SECONDS = 25
+SECONDS = 45
 CONFIG = """
 hooks = "tests.live.openapi.hooks"
 seed = 1
