@@ -153,6 +153,7 @@ def overview(http: httpx.Client) -> dict[str, Any]:
 
 def test_operators_see_the_whole_cluster_at_any_gateway(cluster: Cluster) -> None:
     here, there = cluster.gateways
+    await_views(here.url)  # the workers may have started a moment ago
     with newcomers(here.url) as made:
         ops, ana, ben = made("ops"), made(), made()
         ana.say(ana.direct(ben))
