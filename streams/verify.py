@@ -1,7 +1,8 @@
 """Comparing two generations of the views, chat by chat, while both are folded.
 
-A chat is compared as of one record: where the two stand at different ones, the one that is behind is folded on in
-memory. Only records that its fold has not come to yet are taken for that, so a record that it lost shows.
+A chat is compared as of one record. Each side is looked at once, and the one that was behind then is folded on in
+memory to where the other was: however busy the chat, neither is looked at again, so neither can run ahead meanwhile.
+Only records that its fold had not come to are taken for that, so a record that it lost shows.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from dataclasses import dataclass, field, fields, replace
 import msgspec
 
 from commands.chat import Chat
+from events.log import Position
 from events.partitioner import partition_of
 from projections.inspection import InspectedViews, Whole
 from projections.ports import Changes, Entry, FirstUse, MemberRow, Parked, Refused
-from streams.batch import BatchFold
+from streams.batch import BatchFold, Discards
 from streams.log_reader import LogReader
 from streams.registry import Verdict
 
@@ -29,6 +31,8 @@ class MessageId(msgspec.Struct, gc=False):
 _PAGE = 1_000
 _SHOWN = 200
 """Characters of a value that differs."""
+_LOOKS = 3
+"""At a chat that differs. What waits in a parked chat is no part of its head, and may be released between two reads."""
 _messages = msgspec.json.Decoder(MessageId)
 _HEAD = tuple(each.name for each in fields(Chat) if each.name != "members")
 
@@ -63,64 +67,104 @@ class Comparison:
         return "different" if self.differing else "same"
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A chat as it stood in one generation, at one look."""
+
+    views: InspectedViews
+    whole: Whole
+    behind: int
+    """The first offset of its partition that the fold may not have come to."""
+    parked: int | None
+    """From which offset on nothing is folded."""
+
+
 class Comparer:
     """Compares `rebuilt` with `served`, both folded from `log`."""
 
-    def __init__(self, served: InspectedViews, rebuilt: InspectedViews, log: LogReader, *, keep: int = 20) -> None:
+    def __init__(
+        self,
+        served: InspectedViews,
+        rebuilt: InspectedViews,
+        log: LogReader,
+        discards: Discards | None = None,
+        *,
+        keep: int = 20,
+    ) -> None:
         """`keep`: differences to tell."""
         self._served = served
         self._rebuilt = rebuilt
         self._log = log
+        self._discards = discards
         self._keep = keep
+        self._positions: dict[InspectedViews, dict[int, int]] = {}
+        """As of some chats ago: what the folds were past of then must be in the views that are read since."""
         self.result = Comparison()
 
     async def run(self, report: Callable[[int], None] = lambda chats: None) -> Comparison:
         """`report` hears of chats compared. Raises Unavailable."""
+        if self._discards is not None:
+            self._discards = _Known(await self._discards.all())
         async for chat_ids in self._served.chat_ids():
+            await self._note_positions()
             for chat_id in chat_ids:
                 await self._chat(chat_id)
             report(len(chat_ids))
         async for chat_ids in self._rebuilt.chat_ids():
+            await self._note_positions()
             for chat_id in chat_ids:
                 if await self._served.chat(chat_id) is None:
                     await self._chat(chat_id)
         await self._parked()
         return self.result
 
+    async def _note_positions(self) -> None:
+        for views in (self._served, self._rebuilt):
+            self._positions[views] = await views.positions()
+
     async def _chat(self, chat_id: str) -> None:
-        served, rebuilt = await self._served.whole(chat_id), await self._rebuilt.whole(chat_id)
-        more_served: list[Entry] = []
-        more_rebuilt: list[Entry] = []
-        one, other = served or _nothing(chat_id), rebuilt or _nothing(chat_id)
-        if one.chat.offset < other.chat.offset:
-            one, more_served = await self._advanced(self._served, chat_id, other.chat.offset)
-        if other.chat.offset < one.chat.offset:
-            other, more_rebuilt = await self._advanced(self._rebuilt, chat_id, one.chat.offset)
-        found = [*_heads(one, other), *_members(one, other), *_refusals(one, other)]
-        found += await self._timelines(one, other, more_served, more_rebuilt)
+        for _ in range(_LOOKS):
+            found, entries = await self._compared(chat_id)
+            if not found:
+                break
         self.result.chats += 1
+        self.result.entries += entries
         self.result.differing += bool(found)
         self._note(found)
+
+    async def _compared(self, chat_id: str) -> tuple[list[Difference], int]:
+        """What differs as of one record, and how many numbered events both have."""
+        served, rebuilt = await self._seen(self._served, chat_id), await self._seen(self._rebuilt, chat_id)
+        at = max(served.whole.chat.offset, rebuilt.whole.chat.offset)
+        one, more_served = await self._advanced(served, at)
+        other, more_rebuilt = await self._advanced(rebuilt, at)
+        differing, entries = await self._timelines(one, other, more_served, more_rebuilt)
+        # Not all are told, so those that name a seq come before those of which a chat may have thousands.
+        return [*_heads(one, other), *differing, *_members(one, other), *_refusals(one, other)], entries
 
     def _note(self, found: Collection[Difference]) -> None:
         self.result.renumbered |= any(each.renumbers for each in found)
         self.result.differences += list(found)[: self._keep - len(self.result.differences)]
 
-    async def _advanced(self, views: InspectedViews, chat_id: str, offset: int) -> tuple[Whole, list[Entry]]:
+    async def _seen(self, views: InspectedViews, chat_id: str) -> _Seen:
+        behind = self._positions[views].get(partition_of(chat_id, self._log.partitions), 0)
+        whole = await views.whole(chat_id) or Whole(Chat(chat_id), [], [])
+        parked = min((row.offset for row in await views.parked_of(chat_id)), default=None)
+        return _Seen(views, whole, max(behind, whole.chat.offset + 1), parked)
+
+    async def _advanced(self, seen: _Seen, offset: int) -> tuple[Whole, list[Entry]]:
         """The chat folded on to the record `offset`, and the entries that came by it."""
-        partition = partition_of(chat_id, self._log.partitions)
-        # First: what the fold is past of must be in the views that are read after it.
-        position = (await views.positions()).get(partition, 0)
-        whole = await views.whole(chat_id) or _nothing(chat_id)
+        whole = seen.whole
         if whole.chat.offset >= offset:
             return whole, []
-        store = _Beside(views, whole, (await views.parked_chats()).get(chat_id))
-        fold = BatchFold(store)
+        chat_id = whole.chat.chat_id
+        store = _Beside(seen)
+        fold = BatchFold(store, discards=self._discards)
         rows = {row.member.user_id: row for row in whole.rows}
         entries: list[Entry] = []
         refused = list(whole.refused)
-        start = max(position, whole.chat.offset + 1)
-        for records in self._log.batches(partition, start, offset + 1, chat_id):
+        partition = partition_of(chat_id, self._log.partitions)
+        for records in self._log.batches(partition, seen.behind, offset + 1, chat_id):
             rest = list(records)
             while rest:
                 changes = await fold.fold(rest)
@@ -132,12 +176,13 @@ class Comparer:
 
     async def _timelines(
         self, one: Whole, other: Whole, more_one: list[Entry], more_other: list[Entry]
-    ) -> list[Difference]:
+    ) -> tuple[list[Difference], int]:
+        """What differs, and how many entries both have."""
         chat_id, end = one.chat.chat_id, max(one.chat.seq, other.chat.seq)
         found: list[Difference] = []
         # What was folded on in memory has no row for its id yet.
         stored = min((more[0].seq for more in (more_one, more_other) if more), default=end + 1)
-        seq = 0
+        seq = entries = 0
         while seq < end:
             a = await _entries(self._served, chat_id, seq, one.chat.seq, more_one)
             b = await _entries(self._rebuilt, chat_id, seq, other.chat.seq, more_other)
@@ -146,12 +191,12 @@ class Comparer:
             a, b = [e for e in a if e.seq <= upto], [e for e in b if e.seq <= upto]
             if a != b:
                 found += _entry_differences(chat_id, a, b)
-            self.result.entries += min(len(a), len(b))
+            entries += min(len(a), len(b))
             messages = {_messages.decode(e.raw).message_id: e for e in a if e.type == "message.sent" and e.seq < stored}
             if messages:
                 found += await self._uses(chat_id, messages)
             seq = upto
-        return found
+        return found, entries
 
     async def _uses(self, chat_id: str, messages: dict[str, Entry]) -> list[Difference]:
         """Whether the ids of these messages lead to them in both."""
@@ -174,13 +219,23 @@ class Comparer:
                 self._note([Difference(chat_id, None, "parked from offset", _text(one), _text(other))])
 
 
+class _Known:
+    """Discards, asked for once."""
+
+    def __init__(self, positions: Collection[Position]) -> None:
+        self._positions = positions
+
+    async def all(self) -> Collection[Position]:
+        return self._positions
+
+
 class _Beside:
     """A FoldStore of one chat: what the views have of it, with what is folded on in memory alone."""
 
-    def __init__(self, views: InspectedViews, whole: Whole, parked: int | None) -> None:
-        self.chat = replace(whole.chat, members=dict(whole.chat.members))
-        self._views = views
-        self._parked = parked
+    def __init__(self, seen: _Seen) -> None:
+        self.chat = replace(seen.whole.chat, members=dict(seen.whole.chat.members))
+        self._views = seen.views
+        self._parked = seen.parked
 
     async def positions(self) -> dict[int, int]:
         return await self._views.positions()
@@ -203,10 +258,6 @@ class _Beside:
 
     async def apply(self, changes: Changes) -> None:
         """Nothing is written."""
-
-
-def _nothing(chat_id: str) -> Whole:
-    return Whole(Chat(chat_id), [], [])
 
 
 def _heads(one: Whole, other: Whole) -> list[Difference]:

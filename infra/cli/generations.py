@@ -141,12 +141,12 @@ async def verify(estate: Estate, generation: int | None, as_json: bool) -> bool:
     registered = await estate.registry.read()
     number = candidate(registered, generation)
     served, rebuilt = await estate.views(registered.served), await estate.views(number)
-    lag = _behind(await rebuilt.positions(), estate.log.ends())
+    lag, discards = _behind(await rebuilt.positions(), estate.log.ends()), await estate.discards()
     if registered.generations[number].state == "building":
         raise Fault(f"generation {number} is still being built", "finish it: tidings projections rebuild timeline")
     with progress() as bars:
         task = bars.add_task(f"Comparing generations {registered.served} and {number}", total=None)
-        compared = await Comparer(served, rebuilt, estate.log).run(lambda chats: bars.advance(task, chats))
+        compared = await Comparer(served, rebuilt, estate.log, discards).run(lambda chats: bars.advance(task, chats))
     # Read again: somebody may have paused it meanwhile.
     now = (await estate.registry.read()).generations.get(number)
     if now is not None:
