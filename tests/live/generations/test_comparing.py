@@ -69,7 +69,7 @@ async def compared(
     try:
         for each, (at, _) in zip(views, (served, rebuilt), strict=True):
             await each.go_on(at)
-        found = await Comparer(*views, log).run()
+        found = await Comparer(views[0], views[1], log).run()
         assert max(each.at for each in views) < EVENTS, "both were still being folded"
         return found
     finally:
