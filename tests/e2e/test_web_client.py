@@ -180,6 +180,99 @@ def test_the_event_log_shows_events_as_they_arrive_and_their_envelopes(person: P
     assert envelope["event"]["data"]["text"] == "look at the log"
 
 
+def test_the_time_slider_shows_the_chat_as_it_was(person: People, newcomer: Newcomers) -> None:
+    ana, ben = person("Ana"), person("Ben")
+    chi = newcomer("Chiara")
+    chat_id = ana.caller.group(ben.caller, title="Harbour")  # event 1
+    ana.caller.say(chat_id, "one")
+    ana.caller.call("PATCH", f"/chats/{chat_id}", {"title": "Lisbon"})
+    ana.caller.call("POST", f"/chats/{chat_id}/members", {"user_ids": [chi.user_id]})
+    ana.caller.say(chat_id, "two")  # event 5
+    ana.open("Lisbon")
+    log = ana.panel("Event log")
+    slider = log.get_by_role("slider", name="The chat as it was after event")
+    banner = ana.page.get_by_role("group", name="Time travel")
+    title, status = ana.page.locator(".conversation-title"), ana.page.locator(".conversation-status")
+    expect(slider).to_have_attribute("aria-valuetext", "now")
+    expect(banner).to_be_hidden()
+    ana.composer.fill("a draft")
+
+    slider.press("ArrowLeft")
+    expect(banner).to_contain_text("after event 4")
+    expect(ana.bubbles("two")).to_have_count(0)
+    expect(ana.composer).to_be_hidden()
+    expect(status).to_have_text("Ben, Chiara and you")
+    slider.press("ArrowLeft")
+    expect(status).to_have_text("Ben and you")
+    expect(title).to_have_text("Lisbon")
+    slider.press("ArrowLeft")
+    expect(title).to_have_text("Harbour")
+    expect(ana.bubbles("one")).to_have_count(1)
+    expect(slider).to_have_attribute("aria-valuetext", re.compile(r"^2 of 5, .+ at \d"))
+    expect(log.locator("[aria-current] .event-seq")).to_have_text("#2")
+    slider.press("Home")
+    expect(ana.bubbles("one")).to_have_count(0)
+
+    ben.open("Lisbon")
+    ben.say("meanwhile")
+    expect(log.get_by_text("6 events")).to_be_visible()
+    expect(ana.row("Lisbon")).to_contain_text("1 unread message")  # what was looked back from is not read
+    expect(ana.bubbles("meanwhile")).to_have_count(0)
+    expect(title).to_have_text("Harbour")
+
+    banner.get_by_role("button", name="Back to now").click()
+    expect(banner).to_be_hidden()
+    expect(ana.bubbles("meanwhile")).to_have_count(1)
+    expect(title).to_have_text("Lisbon")
+    expect(ana.composer).to_be_focused()
+    expect(ana.composer).to_have_value("a draft")
+    expect(slider).to_have_value("6")
+
+    log.get_by_role("button", name=re.compile("#2")).click()
+    log.get_by_role("button", name="The chat as it was here").click()
+    expect(title).to_have_text("Harbour")
+    ana.page.keyboard.press("Escape")
+    expect(title).to_have_text("Lisbon")
+    expect(log).to_be_visible()
+
+
+def test_a_phone_looks_back_from_the_details(person: People) -> None:
+    ana, ben = person("Ana", size=PHONE), person("Ben")
+    chat_id = ana.caller.direct(ben.caller)
+    for text in ("one", "two"):
+        ben.caller.say(chat_id, text)
+    ana.open("Ben")
+    details = ana.panel("Details")
+    details.get_by_role("button", name="Look back").click()
+
+    slider = ana.page.get_by_role("slider", name="The chat as it was after event")
+    expect(slider).to_be_focused()
+    expect(ana.bubbles("two")).to_have_count(0)
+    expect(ana.bubbles("one")).to_have_count(1)
+    assert ana.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    slider.press("End")
+    expect(slider).to_be_hidden()
+    expect(ana.bubbles("two")).to_have_count(1)
+    expect(ana.composer).to_be_visible()
+
+
+def test_looking_far_back_fetches_what_tells_the_title_and_the_members(person: People) -> None:
+    ana, ben = person("Ana"), person("Ben")
+    chat_id = ana.caller.group(ben.caller, title="Harbour")
+    ana.caller.call("PATCH", f"/chats/{chat_id}", {"title": "Lisbon"})
+    for number in range(MANY):
+        ana.caller.say(chat_id, f"message {number}")
+    ana.caller.call("DELETE", f"/chats/{chat_id}/members/{ben.caller.user_id}")
+    ana.open("Lisbon")
+    slider = ana.panel("Event log").get_by_role("slider")
+
+    slider.fill("120")
+    expect(ana.bubbles("message 117")).to_be_visible()
+    expect(ana.page.locator(".conversation-status")).to_have_text("Ben and you")
+    slider.fill("1")
+    expect(ana.page.locator(".conversation-title")).to_have_text("Harbour")
+
+
 def test_everything_that_matters_works_without_a_mouse(browser: Browser, server: Server, newcomer: Newcomers) -> None:
     ana = Person(browser, newcomer("Ana"), server.url)
     ben = newcomer("Ben")

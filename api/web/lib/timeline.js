@@ -37,6 +37,11 @@ export class Timeline {
     return Math.max(0, this.head - this.first + 1);
   }
 
+  /** How many events are loaded. */
+  get size() {
+    return this.#items.size;
+  }
+
   /** The first hole within `from`..`to` (both included) as `{from, to}`, or null. */
   hole(from, to) {
     let start = Math.max(from, this.first);

@@ -19,6 +19,7 @@ export class Conversation {
   #shell;
   #chatId = null;
   #shown = null; // the Chat that is on the screen
+  #past = null; // {chat: PastChat, banner} while it shows as it was
   #subscriptions = new Subscriptions();
   #minute;
   #messages;
@@ -71,7 +72,16 @@ export class Conversation {
   show(chatId) {
     this.#chatId = chatId;
     this.#shown = null;
+    this.#past = null;
     this.#refresh();
+  }
+
+  /** Show the open chat as it was, `{chat: PastChat, banner: element}`, or as it is again (null). */
+  travel(past) {
+    const isSame = past !== null && this.#shown === past.chat;
+    this.#past = past;
+    this.#refresh();
+    if (isSame) this.#messages.travelled();
   }
 
   /** The header's buttons show which panel is open. */
@@ -81,7 +91,7 @@ export class Conversation {
   }
 
   focus() {
-    if (this.#client.store.chat(this.#chatId)?.gone) this.#messages.focus();
+    if (this.#past || this.#client.store.chat(this.#chatId)?.gone) this.#messages.focus();
     else this.#composer.focus();
   }
 
@@ -92,7 +102,7 @@ export class Conversation {
   }
 
   #refresh() {
-    const chat = this.#client.store.chat(this.#chatId);
+    const chat = this.#past?.chat ?? this.#client.store.chat(this.#chatId);
     if (!chat) {
       this.#shown = null;
       this.#showEmpty();
@@ -101,7 +111,8 @@ export class Conversation {
     if (this.#shown !== chat) {
       this.#shown = chat;
       this.#signature = "";
-      fill(this.element, this.#header, this.#messages.element, this.#notice, this.#composer.element);
+      const { banner = null } = this.#past ?? {};
+      fill(this.element, this.#header, banner, this.#messages.element, this.#notice, this.#composer.element);
       this.#refreshHeader(chat);
       this.#composer.show(chat.id);
       this.#messages.show(chat);
@@ -138,9 +149,9 @@ export class Conversation {
   #refreshHeader(chat) {
     const { store, people } = this.#client;
     const title = store.titleOf(chat);
-    const typing = people.typingIn(chat.id).map((userId) => people.nameOf(userId));
+    const typing = chat.isPast ? [] : people.typingIn(chat.id).map((userId) => people.nameOf(userId));
     const status = typing.length ? typingLine(typing) : this.#status(chat);
-    const presence = chat.peerId ? people.presenceOf(chat.peerId).status : null;
+    const presence = chat.peerId && !chat.isPast ? people.presenceOf(chat.peerId).status : null;
     const panel = this.#shell.panel;
     const signature = [title, status, presence, panel, typing.length, chat.gone].join("|");
     if (signature === this.#signature) return;
@@ -178,22 +189,25 @@ export class Conversation {
 
   #status(chat) {
     const { people, me } = this.#client;
-    if (chat.gone) return "";
+    if (chat.gone || (chat.isPast && chat.kind === "direct")) return "";
     if (chat.kind === "direct") {
       const { status, lastSeen: at } = people.presenceOf(chat.peerId);
       if (this.#client.connection.state !== "online") return "";
       return status === "offline" ? lastSeen(at, this.#client.now()) : status;
     }
+    if (chat.memberCount === null) return chat.missing() ? "…" : "Its members of then are not known";
     if (!chat.members || chat.memberCount > 6) return counted(chat.memberCount, "member");
     const others = [...chat.members.keys()]
       .filter((userId) => userId !== me.user_id)
       .map((userId) => people.nameOf(userId));
-    return others.length ? nameList([...others.sort((a, b) => a.localeCompare(b)), "you"], 7) : "Only you";
+    const names = others.sort((a, b) => a.localeCompare(b));
+    if (!chat.members.has(me.user_id)) return nameList(names, 7);
+    return names.length ? nameList([...names, "you"], 7) : "Only you";
   }
 
   #refreshNotice(chat) {
     this.#notice.hidden = !chat.gone;
-    this.#composer.element.hidden = Boolean(chat.gone);
+    this.#composer.element.hidden = Boolean(chat.gone || chat.isPast);
     if (!chat.gone || this.#notice.dataset.shown === `${chat.id}${chat.gone}`) return;
     this.#notice.dataset.shown = `${chat.id}${chat.gone}`;
     const forget = async () => {

@@ -145,8 +145,16 @@ export class Details {
         ? this.#row("muted", "Muted", "Unmute", () => this.#client.commands.mute(chat.id, null))
         : h("div", { class: "details-row" }, icon("muted"), h("span", {}, "Mute"), this.#muteSelect(chat)),
       chat.kind === "group" && chat.may("open") && this.#openRow(chat),
+      this.#lookBackRow(),
       chat.open && this.#row("copy", "Anyone with the link may join", "Copy the link", () => this.#copyLink(chat)),
     );
+  }
+
+  /** Where there is no room for the event log, whose slider does the same. */
+  #lookBackRow() {
+    const row = this.#row("clock", "The chat as it was", "Look back", async () => this.#shell.lookBack());
+    row.classList.add("only-narrow");
+    return row;
   }
 
   #row(drawing, text, label, action) {

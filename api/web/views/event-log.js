@@ -1,10 +1,12 @@
 /**
- * The right pane's event log: the immutable events of the open chat, as they arrive, each with its envelope to look at.
+ * The right pane's event log: the immutable events of the open chat, as they arrive, each with its envelope to look at,
+ * and the slider that shows the chat as it was after any of them.
  */
 
 import { exactTime, fullMoment } from "../lib/time.js";
 import { counted } from "../lib/words.js";
 import { Subscriptions, coalesce, h, icon, iconButton } from "./dom.js";
+import { TimeTravel } from "./time-travel.js";
 import { VirtualList } from "./virtual-list.js";
 
 const ESTIMATE_PX = 45;
@@ -34,6 +36,9 @@ export class EventLog {
       "aria-live": "off",
       "aria-label": "Events",
     });
+    shell.travel ??= new TimeTravel({ client, shell });
+    const slider = h("div", { class: "slider-place" });
+    shell.travel.settle(slider, () => this.#travelled());
     const end = h(
       "button",
       { type: "button", class: "link-button", on: { click: () => this.#list.toEnd() } },
@@ -50,6 +55,7 @@ export class EventLog {
         iconButton("close", "Close the event log", () => shell.toggle("log")),
       ),
       h("p", { class: "panel-lead" }, "What happened here, in order. Nothing in it ever changes. ", end),
+      slider,
       this.#list.element,
     );
     const refresh = coalesce(() => this.#refresh());
@@ -63,6 +69,7 @@ export class EventLog {
     this.#chat = chat;
     this.#open.clear();
     this.#list.reset();
+    if (!this.#shell.travel.shows(chat)) this.#shell.travel.show(chat);
     if (!chat) return;
     this.#first = chat.timeline.first;
     this.#freshAfter = chat.head;
@@ -71,8 +78,16 @@ export class EventLog {
 
   destroy() {
     clearTimeout(this.#loading);
+    this.#shell.travel.settle(null);
     this.#subscriptions.end();
     this.#list.destroy();
+  }
+
+  #travelled() {
+    const { past } = this.#shell.travel;
+    this.#refresh();
+    if (past) this.#list.toRow(past.seq - this.#first, 0.5);
+    else this.#list.toEnd();
   }
 
   #refresh() {
@@ -103,7 +118,20 @@ export class EventLog {
     }
     const isOpen = this.#open.has(seq);
     const actor = this.#client.people.nameOf(item.event.actor_id);
-    return { key: seq, sign: `${isOpen}|${actor}`, build: () => this.#row(item, actor, isOpen) };
+    const here = this.#shell.travel.past?.seq ?? Infinity;
+    const when = seq > here ? "is-later" : seq === here ? "is-here" : "";
+    const sign = `${isOpen}|${actor}`;
+    return {
+      key: seq,
+      sign,
+      build: () => this.#row(item, actor, isOpen),
+      note: when,
+      annotate: (element) => {
+        element.classList.toggle("is-later", when === "is-later");
+        if (when === "is-here") element.setAttribute("aria-current", "true");
+        else element.removeAttribute("aria-current");
+      },
+    };
   }
 
   #row(item, actor, isOpen) {
@@ -132,8 +160,14 @@ export class EventLog {
           Number.isInteger(n) && h("span", { class: "event-n" }, `message ${n}`),
         ),
       ),
-      isOpen &&
+      isOpen && [
         h("pre", { class: "envelope", tabindex: "0", "aria-label": `Envelope of event ${seq}` }, highlight(envelope)),
+        h(
+          "button",
+          { type: "button", class: "link-button as-of", on: { click: () => this.#shell.travel.goTo(seq) } },
+          "The chat as it was here",
+        ),
+      ],
     );
   }
 }

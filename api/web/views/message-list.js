@@ -13,6 +13,7 @@ const ESTIMATE_PX = 42;
 const AROUND = 40; // rows to load on either side of what is seen
 const SETTLE_MS = 60; // a reader who flies past a page does not need it
 const FLASH_MS = 1_200;
+const NOTHING_TO_SEND = { of: () => [] };
 
 export class MessageList {
   #client;
@@ -49,7 +50,8 @@ export class MessageList {
     this.#view = null;
     this.#list.reset();
     const newAfter = chat.unread > 0 ? chat.readSeq : null;
-    this.#rows = new Rows({ chat, outbox: this.#client.outbox, meId: this.#client.me.user_id, newAfter });
+    const outbox = chat.isPast ? NOTHING_TO_SEND : this.#client.outbox;
+    this.#rows = new Rows({ chat, outbox, meId: this.#client.me.user_id, newAfter });
     this.#first = chat.timeline.first;
     this.#list.update(this.#rows.count);
     if (newAfter !== null) this.#list.toRow(this.#rows.indexOf(Math.max(newAfter + 1, this.#first)), 0.3);
@@ -69,6 +71,12 @@ export class MessageList {
   /** The reader has answered: what was new is no longer. */
   sent() {
     this.#rows.newAfter = null;
+    this.#rows.refresh();
+    this.toEnd();
+  }
+
+  /** The chat is a past one, and of another moment than before. */
+  travelled() {
     this.#rows.refresh();
     this.toEnd();
   }
@@ -97,7 +105,7 @@ export class MessageList {
     const chat = this.#chat;
     return {
       isGroup: chat.kind === "group",
-      mayWrite: !chat.gone,
+      mayWrite: !chat.gone && !chat.isPast,
       now: new Date(),
       nameOf: (userId) => (userId === this.#client.me.user_id ? "You" : people.nameOf(userId)),
       quote: (messageId) => this.#client.quote(chat.id, messageId),
@@ -146,7 +154,7 @@ export class MessageList {
     this.#view = view;
     this.#load(view);
     const seq = this.#rows.seqAt(view.lastWhole) ?? this.#chat.head;
-    if (this.#isWatched() && this.#chat.timeline.has(seq)) this.#client.markRead(this.#chat.id, seq);
+    if (!this.#chat.isPast && this.#isWatched() && this.#chat.timeline.has(seq)) this.#client.markRead(this.#chat.id, seq);
     this.#showDown();
   }
 
@@ -157,7 +165,7 @@ export class MessageList {
     clearTimeout(this.#loading);
     if (!timeline.hole(from, to)) return;
     const load = () => this.#client.loader.events(id, from, to).catch((error) => this.#actions.tell(error));
-    if (byReader) this.#loading = setTimeout(load, SETTLE_MS);
+    if (byReader || this.#chat.isPast) this.#loading = setTimeout(load, SETTLE_MS);
     else load();
   }
 

@@ -15,6 +15,7 @@ const LATER = {
   log: async () => (await import("./event-log.js")).EventLog,
   details: async () => (await import("./details.js")).Details,
   newChat: async () => (await import("./new-chat.js")).newChat,
+  travel: async () => (await import("./time-travel.js")).TimeTravel,
   settings: async () => (await import("./settings.js")).openSettings,
 };
 const PREFETCH_MS = 2_000;
@@ -24,6 +25,7 @@ const TWO_IN_DEMO_PX = 560; // two users share a window there
 
 export class Shell {
   panel = null; // "log", "details" or null
+  travel = null; // a TimeTravel, once somebody has looked back
 
   #client;
   #chatId = null;
@@ -79,7 +81,7 @@ export class Shell {
   destroy() {
     this.#resize.disconnect();
     this.#subscriptions.end();
-    for (const view of [this.#bar, this.#list, this.#conversation, this.#panelView]) view?.destroy();
+    for (const view of [this.#bar, this.#list, this.#conversation, this.#panelView, this.travel]) view?.destroy();
     for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
     document.title = "Tidings";
   }
@@ -118,6 +120,21 @@ export class Shell {
     void this.#withPart("newChat", (newChat) => newChat({ client: this.#client, shell: this }));
   }
 
+  /** Look back without the event log, where there is no room for both: the chat as it was before its last event. */
+  lookBack() {
+    void this.#withPart("travel", (TimeTravel) => {
+      this.travel ??= new TimeTravel({ client: this.#client, shell: this });
+      this.#closePanel();
+      this.travel.show(this.#client.store.chat(this.#chatId));
+      this.travel.lookBack();
+    });
+  }
+
+  /** Show the open chat as it was, or as it is again (null): see Conversation.travel. */
+  showPast(past) {
+    this.#conversation.travel(past);
+  }
+
   async #withPart(name, use) {
     let part;
     try {
@@ -131,6 +148,7 @@ export class Shell {
 
   #openPanel(panel, View) {
     this.#dropPanel();
+    if (panel === "details") this.travel?.back(); // they are of today
     this.panel = panel;
     this.#panelView = new View({ client: this.#client, shell: this });
     this.element.append(this.#panelView.element);
@@ -179,6 +197,7 @@ export class Shell {
     this.#client.open(chatId);
     this.#list.select(chatId);
     this.#conversation.show(chatId);
+    this.travel?.show(this.#client.store.chat(chatId));
     this.#showPanel();
     this.#showPane(chatId ? "chat" : "list");
     this.focus();
@@ -232,7 +251,8 @@ export class Shell {
       if (this.element.dataset.layout === "one") this.back();
       this.#list.focusSearch();
     } else if (event.key === "Escape" && !event.defaultPrevented) {
-      if (this.panel) this.#closePanel();
+      if (this.travel?.past) this.travel.back();
+      else if (this.panel) this.#closePanel();
       else if (this.#chatId) this.back();
     } else if (event.altKey && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
       event.preventDefault();
