@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-Action = Literal["rebuild", "verify", "switch", "rollback", "drop", "pause", "resume", "retry"]
+Action = Literal["rebuild", "verify", "switch", "rollback", "drop", "pause", "resume", "retry", "discard"]
 ProcessKind = Literal["serve", "gateway", "worker"]
 GenerationState = Literal["served", "followed", "building", "dropping"]
 JobState = Literal["running", "done", "failed"]
@@ -74,7 +74,7 @@ class Job:
     job_id: int
     action: Action
     target: str
-    """A generation, or a chat; empty where the action needs none."""
+    """A generation, a chat, or a record's position; empty where the action needs none."""
     state: JobState
     started_at: datetime
     ended_at: datetime | None = None

@@ -21,7 +21,7 @@ from api.operations import (
     Process,
     ProcessKind,
 )
-from commands.errors import Conflict, Forbidden, NoSuchChat, RateLimited
+from commands.errors import Conflict, Forbidden, NoSuchChat, RateLimited, Unavailable
 from commands.sessions import Claims
 from events.ids import is_chat_id
 
@@ -88,7 +88,7 @@ class ProcessAnswer(Answer):
 class JobAnswer(Answer):
     job_id: int
     action: str
-    target: str = Field(description="A generation or a chat; empty where the action needs none.")
+    target: str = Field(description="A generation, a chat or a position; empty where the action needs none.")
     state: JobState
     started_at: ShownTime
     ended_at: ShownTime | None
@@ -144,6 +144,10 @@ class DeadLettersAnswer(Answer):
 
 class Switch(Body):
     accept_differences: bool = Field(default=False, description="Serve it although the comparison found differences.")
+
+
+class Discard(Body):
+    position: str = Field(description="The record at which the chat stands still, as the list of dead letters has it.")
 
 
 async def operator(caller: Caller, services: Svc) -> Claims:
@@ -236,6 +240,22 @@ _REFUSALS_OF_LETTERS = problems(Forbidden, RateLimited, Conflict, NoSuchChat)
 async def retry(chat_id: str, caller: Operator, operations: Ops) -> JobAnswer:
     """Have what waits in this chat folded, in order: for when the defect is mended. Noted in the log."""
     return JobAnswer.of(operations.start("retry", _chat(chat_id), by=caller.user_id))
+
+
+@router.post(
+    "/v1/admin/dead-letters/{chat_id}/discard",
+    status_code=202,
+    responses=problems(Forbidden, RateLimited, Conflict, NoSuchChat, Unavailable),
+)
+async def discard(chat_id: str, body: Discard, caller: Operator, operations: Ops) -> JobAnswer:
+    """Pass over the record at which a chat stands still, for ever, and have what waits behind it folded.
+
+    409 where the chat does not stand still at that record, or no longer.
+    """
+    chat_id = _chat(chat_id)
+    if all((each.chat_id, each.position) != (chat_id, body.position) for each in await operations.dead_letters()):
+        raise Conflict(f"the chat does not stand still at {body.position}")
+    return JobAnswer.of(operations.start("discard", body.position, by=caller.user_id))
 
 
 def _chat(chat_id: str) -> str:

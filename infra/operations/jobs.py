@@ -43,6 +43,8 @@ def arguments(action: Action, target: str, *, accept_differences: bool = False) 
             return ["projections", "rollback"]
         case "drop" | "pause" | "resume":
             return ["projections", action, target]
+        case "discard":
+            return ["dead-letters", "discard", target]
         case "retry":
             raise ValueError("the server itself releases chats: its log has one writer")
 

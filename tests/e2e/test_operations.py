@@ -104,7 +104,7 @@ def test_numbers_move(operator: Callable[..., Page], person: People) -> None:
     expect(card(page, "Processes").get_by_role("cell", name="serve", exact=True)).to_be_visible()
 
 
-def test_a_chat_that_stands_still_is_named_and_tried_again(operator: Callable[..., Page]) -> None:
+def test_a_chat_that_stands_still_is_named_tried_again_and_has_its_record_discarded(operator: Callable[..., Page]) -> None:
     page = operator()
     letters = card(page, "Dead letters")
     expect(letters).to_contain_text("not an event")
@@ -113,6 +113,16 @@ def test_a_chat_that_stands_still_is_named_and_tried_again(operator: Callable[..
     letters.get_by_role("button", name="Retry").click()
     done = card(page, "Done by administrators")
     expect(done).to_contain_text(f"it stands still again, at {position[1]}: not an event", timeout=SLOWLY_MS)
+
+    letters.get_by_role("button", name="Discard").click()
+    dialog = page.get_by_role("dialog", name="Discard this record?")
+    expect(dialog).to_contain_text(f"at {position[1]} is passed over for ever")
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(letters).to_contain_text("not an event")
+    letters.get_by_role("button", name="Discard").click()
+    dialog.get_by_role("button", name="Discard").click()
+    expect(letters).to_contain_text("Nothing stands still.", timeout=SLOWLY_MS)
+    expect(done).to_contain_text(f"discard {position[1]}")
 
 
 def test_a_generation_is_built_compared_served_and_left_again(operator: Callable[..., Page]) -> None:

@@ -10,12 +10,13 @@ from tests.support.server import Server
 
 pytestmark = pytest.mark.timeout(120)
 
+LETTER = "/admin/dead-letters/0190163d-8694-739b-aea5-966c26f8ad91"
 READ = ["/admin/overview", "/admin/dead-letters"]
 CHANGE = [
     "/admin/generations",
     "/admin/rollback",
     *(f"/admin/generations/2/{action}" for action in ("verify", "drop", "pause", "resume")),
-    "/admin/dead-letters/0190163d-8694-739b-aea5-966c26f8ad91/retry",
+    f"{LETTER}/retry",
 ]
 
 
@@ -37,6 +38,7 @@ def test_only_administrators_are_let_in(server: Server) -> None:
             assert httpx.request(method, f"{server.url}/v1{path}").status_code == 401, path
         body = {"accept_differences": False}
         assert ana.post("/admin/generations/2/switch", body).status_code == 403
+        assert ana.post(f"{LETTER}/discard", {"position": "0:1"}).status_code == 403
 
 
 def test_the_overview_tells_of_the_log_the_views_and_the_process(server: Server) -> None:
@@ -62,6 +64,10 @@ def test_what_cannot_be_is_refused(server: Server) -> None:
         for path in ("/admin/generations/0/verify", "/admin/generations/x/drop", "/admin/generations/99999999999/drop"):
             assert ops.post(path).status_code == 422, path
         assert ops.post("/admin/dead-letters/--help/retry").status_code == 404
+        assert ops.post("/admin/dead-letters/--help/discard", {"position": "0:1"}).status_code == 404
+        nothing = ops.post(f"{LETTER}/discard", {"position": "--help"})
+        assert (nothing.status_code, nothing.json()["code"]) == (409, "conflict")
+        assert ops.post(f"{LETTER}/discard").status_code == 422
         assert ops.post("/admin/generations/2/switch", {"accept_differences": "yes"}).status_code == 422
         assert ops.read("/admin/dead-letters") == {"items": []}
 

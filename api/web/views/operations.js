@@ -15,6 +15,7 @@ const WORDS = {
   resume: "Resume",
   drop: "Drop",
   retry: "Retry",
+  discard: "Discard",
 };
 const STATES = { served: "served", followed: "standby", building: "building", dropping: "being dropped" };
 const BEHIND_S = 10; // beyond this the views count as late
@@ -193,7 +194,15 @@ export class OperationsView {
   }
 
   #letter({ chat_id: chatId, position, type, reason, appended_at: at }) {
-    const retry = () => this.#operations.act(`dead-letters/${encodeURIComponent(chatId)}/retry`);
+    const path = `dead-letters/${encodeURIComponent(chatId)}`;
+    const retry = () => this.#operations.act(`${path}/retry`);
+    const discard = async () => {
+      const text =
+        `The ${type || "record"} at ${position} is passed over for ever, by every read model, now and in each rebuild. ` +
+        "What waits behind it is folded, in order. This cannot be taken back.";
+      if (await confirm({ title: "Discard this record?", text, action: "Discard" }))
+        await this.#operations.act(`${path}/discard`, { position });
+    };
     return h(
       "li",
       { class: "entry" },
@@ -208,6 +217,7 @@ export class OperationsView {
         "div",
         { class: "buttons" },
         this.#button(WORDS.retry, `retry-${chatId}`, retry),
+        this.#button(WORDS.discard, `discard-${chatId}`, discard),
       ),
     );
   }
