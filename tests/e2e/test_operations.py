@@ -104,7 +104,7 @@ def test_numbers_move(operator: Callable[..., Page], person: People) -> None:
     expect(card(page, "Processes").get_by_role("cell", name="serve", exact=True)).to_be_visible()
 
 
-def test_a_chat_that_stands_still_is_named_tried_again_and_has_its_record_discarded(operator: Callable[..., Page]) -> None:
+def test_a_record_that_parks_a_chat_is_tried_again_and_discarded(operator: Callable[..., Page]) -> None:
     page = operator()
     letters = card(page, "Dead letters")
     expect(letters).to_contain_text("not an event")
