@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from commands.chat import Chat
-from projections.ports import ChatViews, FirstUse, MemberRow, Parked, Refused
+from projections.ports import ChatViews, FileUse, FirstUse, MemberRow, Membership, Parked, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Whole:
     """All who ever were members, by user id."""
     refused: list[Refused]
     """By offset."""
+    member_count: int
+    """As the head has it."""
 
 
 class InspectedViews(ChatViews, Protocol):
@@ -38,6 +40,12 @@ class InspectedViews(ChatViews, Protocol):
 
     async def uses_of(self, chat_id: str, message_ids: Collection[str]) -> dict[str, FirstUse]:
         """Message id → its first use, for many ids of one chat at once."""
+
+    async def listed(self, chat_id: str, user_ids: Collection[str]) -> dict[str, Membership]:
+        """User → the row of this chat in that user's list of chats. `offset` is no earlier than what it tells."""
+
+    async def files_of(self, chat_id: str, file_ids: Collection[str]) -> dict[str, FileUse]:
+        """File → its use in this chat, where the views have one."""
 
     async def ns(self, pairs: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:
         """(chat, seq) → the running `n` at that seq."""

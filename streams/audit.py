@@ -13,6 +13,7 @@ from commands.chat import Chat
 from events.partitioner import partition_of
 from projections.inspection import InspectedViews, Whole
 from projections.ports import Entry
+from streams.cross_checks import FileChecks, listing_faults
 from streams.log_reader import LogReader
 
 _PAGE = 1_000
@@ -99,9 +100,11 @@ async def _chat(views: InspectedViews, log: LogReader, total: Counted, chat_id: 
 
 
 async def _content(views: InspectedViews, whole: Whole) -> list[str]:
-    """Whether numbers are dense, the head is the timeline's, and marks are within it."""
+    """Whether numbers are dense, the head is the timeline's, marks are within it, and other tables agree."""
     chat = whole.chat
-    problems: list[str] = []
+    users = [row.member.user_id for row in whole.rows]
+    problems = listing_faults(whole, await views.listed(chat.chat_id, users))
+    files = FileChecks(views, chat)
     marks = {0: 0}
     """The running `n` where somebody's read mark stands."""
     wanted = {row.member.read_seq for row in whole.rows}
@@ -120,6 +123,8 @@ async def _content(views: InspectedViews, whole: Whole) -> list[str]:
                 last_message = seq
             if seq in wanted:
                 marks[seq] = n
+        problems += [f"seq {at}: {what}" for at, what in await files.check(page)]
+    problems += [f"seq {at}: {what}" for at, what in files.end()]
     head = (chat.seq, chat.n, chat.at_us, chat.last_message_seq)
     if (seq, n, at_us, last_message) != head and chat.seq:
         problems.append(

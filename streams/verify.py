@@ -8,7 +8,7 @@ Only records that its fold had not come to are taken for that, so a record that 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -16,8 +16,10 @@ from commands.chat import Chat
 from events.log import Position
 from events.partitioner import partition_of
 from projections.inspection import InspectedViews, Whole
-from projections.ports import Changes, Entry, FirstUse, MemberRow, Parked, Refused
+from projections.ports import Changes, Entry, FirstUse, Parked
 from streams.batch import BatchFold, Discards
+from streams.cross_checks import FileChecks, listing_faults
+from streams.differences import Difference, entry_differences, faults, heads, members, refusals, text
 from streams.log_reader import LogReader
 from streams.registry import Verdict
 
@@ -29,24 +31,9 @@ class MessageId(msgspec.Struct, gc=False):
 
 
 _PAGE = 1_000
-_SHOWN = 200
-"""Characters of a value that differs."""
 _LOOKS = 3
 """At a chat that differs. What waits in a parked chat is no part of its head, and may be released between two reads."""
 _messages = msgspec.json.Decoder(MessageId)
-_HEAD = tuple(each.name for each in fields(Chat) if each.name != "members")
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    chat_id: str
-    seq: int | None
-    """None where it is not about one numbered event."""
-    what: str
-    served: str | None
-    rebuilt: str | None
-    renumbers: bool = False
-    """Clients know this seq as another event."""
 
 
 @dataclass(slots=True)
@@ -138,9 +125,11 @@ class Comparer:
         at = max(served.whole.chat.offset, rebuilt.whole.chat.offset)
         one, more_served = await self._advanced(served, at)
         other, more_rebuilt = await self._advanced(rebuilt, at)
-        differing, entries = await self._timelines(one, other, more_served, more_rebuilt)
+        files = FileChecks(self._served, served.whole.chat), FileChecks(self._rebuilt, rebuilt.whole.chat)
+        differing, entries = await self._timelines(one, other, more_served, more_rebuilt, files)
         # Not all are told, so those that name a seq come before those of which a chat may have thousands.
-        return [*_heads(one, other), *differing, *_members(one, other), *_refusals(one, other)], entries
+        found = [*heads(one, other), *differing, *members(one, other), *refusals(one, other)]
+        return found + await self._listings(served, rebuilt), entries
 
     def _note(self, found: Collection[Difference]) -> None:
         self.result.renumbered |= any(each.renumbers for each in found)
@@ -148,7 +137,7 @@ class Comparer:
 
     async def _seen(self, views: InspectedViews, chat_id: str) -> _Seen:
         behind = self._positions[views].get(partition_of(chat_id, self._log.partitions), 0)
-        whole = await views.whole(chat_id) or Whole(Chat(chat_id), [], [])
+        whole = await views.whole(chat_id) or Whole(Chat(chat_id), [], [], 0)
         parked = min((row.offset for row in await views.parked_of(chat_id)), default=None)
         return _Seen(views, whole, max(behind, whole.chat.offset + 1), parked)
 
@@ -172,10 +161,16 @@ class Comparer:
                 entries += changes.entries
                 refused += changes.refused
                 rows |= {user_id: row for (_, user_id), row in changes.members.items()}
-        return Whole(store.chat, [rows[user_id] for user_id in sorted(rows)], refused), entries
+        members = [rows[user_id] for user_id in sorted(rows)]
+        return Whole(store.chat, members, refused, len(store.chat.members)), entries
 
     async def _timelines(
-        self, one: Whole, other: Whole, more_one: list[Entry], more_other: list[Entry]
+        self,
+        one: Whole,
+        other: Whole,
+        more_one: list[Entry],
+        more_other: list[Entry],
+        files: tuple[FileChecks, FileChecks],
     ) -> tuple[list[Difference], int]:
         """What differs, and how many entries both have."""
         chat_id, end = one.chat.chat_id, max(one.chat.seq, other.chat.seq)
@@ -190,19 +185,32 @@ class Comparer:
             upto = min(a[-1].seq if a else end, b[-1].seq if b else end)
             a, b = [e for e in a if e.seq <= upto], [e for e in b if e.seq <= upto]
             if a != b:
-                found += _entry_differences(chat_id, a, b)
+                found += entry_differences(chat_id, a, b)
             entries += min(len(a), len(b))
             messages = {_messages.decode(e.raw).message_id: e for e in a if e.type == "message.sent" and e.seq < stored}
             if messages:
                 found += await self._uses(chat_id, messages)
+            wrong = await files[0].check(_before(a, more_one)), await files[1].check(_before(b, more_other))
+            found += faults(chat_id, "uses of files", *wrong)
             seq = upto
+        found += faults(chat_id, "uses of files", files[0].end(), files[1].end())
         return found, entries
+
+    async def _listings(self, served: _Seen, rebuilt: _Seen) -> list[Difference]:
+        """Whether users' lists have the chat, each by what its own generation says of the members."""
+        chat_id = served.whole.chat.chat_id
+        found: list[list[tuple[None, str]]] = []
+        for seen in (served, rebuilt):
+            users = [row.member.user_id for row in seen.whole.rows]
+            listed = await seen.views.listed(chat_id, users)
+            found.append([(None, what) for what in listing_faults(seen.whole, listed)])
+        return faults(chat_id, "lists of chats", found[0], found[1])
 
     async def _uses(self, chat_id: str, messages: dict[str, Entry]) -> list[Difference]:
         """Whether the ids of these messages lead to them in both."""
         served, rebuilt = await self._served.uses_of(chat_id, messages), await self._rebuilt.uses_of(chat_id, messages)
         return [
-            Difference(chat_id, entry.seq, f"first use of {message_id}", _text(one), _text(other))
+            Difference(chat_id, entry.seq, f"first use of {message_id}", text(one), text(other))
             for message_id, entry in messages.items()
             if (one := served.get(message_id)) != (other := rebuilt.get(message_id))
         ]
@@ -216,7 +224,7 @@ class Comparer:
             both_at = min(served_at.get(partition, 0), rebuilt_at.get(partition, 0))
             if one != other and min(each for each in (one, other) if each is not None) < both_at:
                 self.result.differing += 1
-                self._note([Difference(chat_id, None, "parked from offset", _text(one), _text(other))])
+                self._note([Difference(chat_id, None, "parked from offset", text(one), text(other))])
 
 
 class _Known:
@@ -260,47 +268,6 @@ class _Beside:
         """Nothing is written."""
 
 
-def _heads(one: Whole, other: Whole) -> list[Difference]:
-    return [
-        Difference(one.chat.chat_id, None, f"head: {name}", _text(a), _text(b))
-        for name in _HEAD
-        if (a := getattr(one.chat, name)) != (b := getattr(other.chat, name))
-    ]
-
-
-def _members(one: Whole, other: Whole) -> list[Difference]:
-    a: dict[str, MemberRow] = {row.member.user_id: row for row in one.rows}
-    b: dict[str, MemberRow] = {row.member.user_id: row for row in other.rows}
-    return [
-        Difference(one.chat.chat_id, None, f"member {user_id}", _text(a.get(user_id)), _text(b.get(user_id)))
-        for user_id in sorted(a.keys() | b.keys())
-        if a.get(user_id) != b.get(user_id)
-    ]
-
-
-def _refusals(one: Whole, other: Whole) -> list[Difference]:
-    upto = min(one.chat.offset, other.chat.offset)
-    a: dict[int, Refused] = {each.offset: each for each in one.refused if each.offset <= upto}
-    b: dict[int, Refused] = {each.offset: each for each in other.refused if each.offset <= upto}
-    return [
-        Difference(one.chat.chat_id, None, f"refused at {offset}", _text(a.get(offset)), _text(b.get(offset)))
-        for offset in sorted(a.keys() | b.keys())
-        if a.get(offset) != b.get(offset)
-    ]
-
-
-def _entry_differences(chat_id: str, a: list[Entry], b: list[Entry]) -> list[Difference]:
-    one, other = {entry.seq: entry for entry in a}, {entry.seq: entry for entry in b}
-    found = []
-    for seq in sorted(one.keys() | other.keys()):
-        served, rebuilt = one.get(seq), other.get(seq)
-        if served != rebuilt:
-            another = served is not None and rebuilt is not None and served.offset != rebuilt.offset
-            what = "another event" if another else "event"
-            found.append(Difference(chat_id, seq, what, _text(served), _text(rebuilt), renumbers=another))
-    return found
-
-
 async def _entries(views: InspectedViews, chat_id: str, after: int, seq: int, more: list[Entry]) -> list[Entry]:
     """The next entries up to the head at `seq`; those in `more` are not in the views yet."""
     begin = more[0].seq if more else seq + 1
@@ -310,5 +277,6 @@ async def _entries(views: InspectedViews, chat_id: str, after: int, seq: int, mo
     return [entry for entry in page.entries if entry.seq < begin]
 
 
-def _text(value: object) -> str | None:
-    return None if value is None else repr(value)[:_SHOWN]
+def _before(entries: list[Entry], more: list[Entry]) -> list[Entry]:
+    """Those that are in the views."""
+    return [entry for entry in entries if entry.seq < more[0].seq] if more else entries

@@ -67,7 +67,7 @@ async def whole(keyspace: Keyspace, chat_id: str) -> Whole | None:
         for row in rows
         if row[_LEFT + 1] is not None  # null where the chat has no member at all
     ]
-    return Whole(chat, members, [Refused(chat_id, *row) for row in refused if row[1] <= chat.offset])
+    return Whole(chat, members, [Refused(chat_id, *row) for row in refused if row[1] <= chat.offset], rows[0][1])
 
 
 def _by_chat(rows: Iterable[Row]) -> dict[str, list[Row]]:

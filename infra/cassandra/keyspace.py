@@ -73,8 +73,9 @@ class Keyspace:
     async def read_one(self, statement: str, *values: Any) -> list[Row]:
         return (await self.read(statement, values))[0]
 
-    async def read_in(self, statement: str, keys: Iterable[str]) -> list[Row]:
-        """Rows of all partitions of a statement with `IN ?`, those of one set of replicas in one read."""
+    async def read_in(self, statement: str, keys: Iterable[str], *more: Any) -> list[Row]:
+        """Rows of all partitions of a statement with `IN ?`, those of one set of replicas in one read; `more`: its
+        other values."""
         await self.link()
         self._sets.refresh()
         by_set: dict[int, list[str]] = {}
@@ -83,7 +84,7 @@ class Keyspace:
         return await self.read_routed(
             statement,
             [
-                (listed[start].encode(), (listed[start : start + _AT_ONCE],))
+                (listed[start].encode(), (listed[start : start + _AT_ONCE], *more))
                 for listed in by_set.values()
                 for start in range(0, len(listed), _AT_ONCE)
             ],

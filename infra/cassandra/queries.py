@@ -18,7 +18,7 @@ from infra.cassandra.tables import PROJECTION, bucket_of, id_of, key_of, week_of
 from infra.cassandra.timeline import Heads, Timeline
 from projections.inspection import Whole
 from projections.logical import hash_of
-from projections.ports import Entry, FileUse, FirstUse, Page, Parked, Refused, Summary
+from projections.ports import Entry, FileUse, FirstUse, Membership, Page, Parked, Refused, Summary
 
 _CHATS = 500
 _IDS = 100
@@ -122,6 +122,17 @@ class CassandraChatViews:
         ]
         found = await self._keyspace.read(self._reads.uses, *keys)
         return {str(row[0]): FirstUse(chat_id, str(row[0]), *row[1:]) for rows in found for row in rows}
+
+    async def listed(self, chat_id: str, user_ids: Collection[str]) -> dict[str, Membership]:
+        rows = await self._keyspace.read_in(self._reads.listed, dict.fromkeys(user_ids), key_of(chat_id))
+        return {
+            id_of(key): Membership(id_of(key), chat_id, joined_seq, left_seq or None, offset)
+            for key, joined_seq, left_seq, offset in rows
+        }
+
+    async def files_of(self, chat_id: str, file_ids: Collection[str]) -> dict[str, FileUse]:
+        found = await self._keyspace.read(self._reads.file_in, *((file_id, key_of(chat_id)) for file_id in file_ids))
+        return {id_of(row[0]): FileUse(id_of(row[0]), chat_id, *row[1:]) for rows in found for row in rows}
 
     async def parked_of(self, chat_id: str) -> list[Parked]:
         rows = await self._keyspace.read_one(self._reads.parked_of, chat_id)

@@ -69,6 +69,8 @@ class Reads:
     members: str
     last_seq: str
     chats_of: str
+    listed: str
+    """One chat in the lists of some users."""
     entries_up: str
     entries_down: str
     messages_up: str
@@ -84,6 +86,7 @@ class Reads:
     parked: str
     parked_of: str
     files: str
+    file_in: str
     positions: str
 
     @staticmethod
@@ -108,6 +111,10 @@ class Reads:
             ),
             last_seq=f"SELECT DISTINCT last_seq FROM {keyspace}.chats WHERE chat_id = ?",
             chats_of=f"SELECT chat_id, left_seq FROM {keyspace}.chats_by_user WHERE user_id = ?",
+            listed=(
+                f"SELECT user_id, joined_seq, left_seq, offset FROM {keyspace}.chats_by_user "
+                "WHERE user_id IN ? AND chat_id = ?"
+            ),
             entries_up=f"{span} ORDER BY seq ASC LIMIT ?",
             entries_down=f"{span} LIMIT ?",
             messages_up=f"{messages} ORDER BY seq ASC LIMIT ? ALLOW FILTERING",
@@ -135,6 +142,7 @@ class Reads:
             files=(
                 f"SELECT file_id, chat_id, seq, offset FROM {keyspace}.files WHERE file_id = ? AND chat_id > ? LIMIT ?"
             ),
+            file_in=f"SELECT file_id, seq, offset FROM {keyspace}.files WHERE file_id = ? AND chat_id = ?",
             positions=f"SELECT partition, next_offset, incarnation FROM {keyspace}.positions WHERE projection = ?",
         )
 

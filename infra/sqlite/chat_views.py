@@ -13,7 +13,7 @@ from infra.sqlite.logical import logical_rows
 from infra.sqlite.view_tables import ENTRY, HEAD, HEAD_COLUMNS, MASK, MEMBER, SHIFT, id_bytes
 from projections.inspection import Whole
 from projections.logical import hash_of
-from projections.ports import Entry, FileUse, FirstUse, MemberRow, Page, Parked, Refused, Summary
+from projections.ports import Entry, FileUse, FirstUse, MemberRow, Membership, Page, Parked, Refused, Summary
 
 _PAGE_BYTES = 1024 * 1024
 _KEYS_KEPT = 100_000
@@ -231,7 +231,8 @@ class SqliteChatViews:
             refused = self._rows(
                 "SELECT partition, offset, actor_id, code, message_id FROM refused WHERE k = ? ORDER BY offset", key
             )
-            return Whole(chat, members, [Refused(chat_id, *row) for row in refused])
+            (count,) = self._rows("SELECT member_count FROM chats WHERE k = ?", key)[0]
+            return Whole(chat, members, [Refused(chat_id, *row) for row in refused], count)
         finally:
             with translated():
                 self._reader.execute("COMMIT")
@@ -239,6 +240,28 @@ class SqliteChatViews:
     async def uses_of(self, chat_id: str, message_ids: Collection[str]) -> dict[str, FirstUse]:
         found = {message_id: self._first_use(chat_id, message_id) for message_id in message_ids}
         return {message_id: use for message_id, use in found.items() if use is not None}
+
+    async def listed(self, chat_id: str, user_ids: Collection[str]) -> dict[str, Membership]:
+        """A user's list is made of the rows of members, by an index."""
+        return {
+            row[0]: Membership(row[0], chat_id, *row[1:])
+            for chunk in _chunks(user_ids)
+            for row in self._rows(
+                "SELECT user_id, joined_seq, left_seq, offset FROM members "
+                f"WHERE k = ? AND user_id IN ({_marks(chunk)})",
+                (self._key(chat_id), *chunk),
+            )
+        }
+
+    async def files_of(self, chat_id: str, file_ids: Collection[str]) -> dict[str, FileUse]:
+        return {
+            row[0]: FileUse(*row)
+            for chunk in _chunks(file_ids)
+            for row in self._rows(
+                f"SELECT file_id, chat_id, seq, offset FROM files WHERE chat_id = ? AND file_id IN ({_marks(chunk)})",
+                (chat_id, *chunk),
+            )
+        }
 
     async def parked_of(self, chat_id: str) -> list[Parked]:
         rows = self._rows(
