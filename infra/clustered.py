@@ -11,7 +11,7 @@ from infra.cassandra.connection import Contact
 from infra.cassandra.generations import Generations
 from infra.cassandra.served import RegisteredViews
 from infra.kafka.log import KafkaLog
-from infra.metrics.collectors import HeardLag, HeardMetrics, LogMetrics
+from infra.metrics.collectors import HeardLag, HeardMetrics, LogMetrics, ServedGeneration
 from infra.parts import Parts
 from infra.patience import patiently
 from infra.redis import members, newest, presence
@@ -65,6 +65,7 @@ async def clustered(settings: Settings, now: Callable[[], datetime], stack: Asyn
             LogMetrics(log.measures, lambda: log.last_ends, lambda: log.waiting, commits=False),
             HeardLag(lambda: log.last_ends, progress),
             HeardMetrics(fanout.measures),
+            ServedGeneration(lambda: served.generation),
         ),
         views=CachedViews(served, NewestMessages(redis, namespace=namespace)),
         progress=progress,

@@ -12,7 +12,7 @@ from infra.layout import accounts_file, log_file, push_file, views_file
 from infra.memory.fanout import MemoryFanout
 from infra.memory.presence import MemoryPresence
 from infra.memory.roster import MemoryRoster
-from infra.metrics.collectors import EmbeddedLag, FoldMetrics, HeardMetrics, LogMetrics, SpokenMetrics
+from infra.metrics.collectors import EmbeddedLag, FoldMetrics, HeardMetrics, LogMetrics, ServedGeneration, SpokenMetrics
 from infra.parts import Parts
 from infra.push.embedded import open_queues
 from infra.secrets import load_secrets
@@ -57,6 +57,7 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
             EmbeddedLag(log, progress, generations.measures),
             SpokenMetrics(fanout.measures),
             HeardMetrics(fanout.measures),
+            ServedGeneration(lambda: generations.served),
         ),
         folding=generations.measures,
         views=views,

@@ -30,7 +30,7 @@ from infra.kafka.discards import KafkaDiscards
 from infra.kafka.log import KafkaLog
 from infra.kafka.sender import Sender
 from infra.kafka.topics import Topic, Topics
-from infra.metrics.collectors import FoldMetrics, PushMetrics, SpokenMetrics, WorkerLag
+from infra.metrics.collectors import FoldMetrics, PushMetrics, ServedGeneration, SpokenMetrics, WorkerLag
 from infra.operations.telling import tell_of_oneself
 from infra.parts import Work
 from infra.patience import patiently
@@ -112,7 +112,8 @@ async def working(settings: Settings) -> AsyncIterator[Working]:
         following = asyncio.create_task(folded.run(worker), name="generations")
         stack.push_async_callback(_ended, following)
         health = Health({"log": log.ping, "views": lambda: store_of(folded.home).ping(), "redis": redis.ping})
-        told = (FoldMetrics(measures), WorkerLag(worker), SpokenMetrics(fanout.measures), *pushes)
+        home = ServedGeneration(lambda: folded.home)
+        told = (FoldMetrics(measures), WorkerLag(worker), SpokenMetrics(fanout.measures), home, *pushes)
         started = utc_now()
 
         def oneself() -> Process:

@@ -37,6 +37,11 @@ class RegisteredViews(ServedViews):
         self.told: Callable[[], Collection[tuple[int, int]]] = tuple
         """(partition, offset) that readers may know to be in the views: another generation must have that too."""
 
+    @property
+    def generation(self) -> int | None:
+        """The one that readers use; None until it is known."""
+        return self._generation
+
     async def run(self) -> None:
         """Follow the registry until cancelled."""
         while True:

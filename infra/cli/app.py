@@ -10,7 +10,7 @@ import typer
 from infra.cli.at_command import at
 from infra.cli.cluster import cluster
 from infra.cli.event_commands import events
-from infra.cli.faults import told
+from infra.cli.faults import Fault, told
 from infra.cli.letter_commands import letters
 from infra.cli.model_commands import models
 from infra.cli.options import Data, Json, settings_of
@@ -207,6 +207,11 @@ def demo(
 def audit(
     continuous: Annotated[bool, typer.Option("--continuous", help="Go on until something is wrong.")] = False,
     every: Annotated[float, typer.Option("--every", min=0.0, help="Seconds between two rounds.")] = 60.0,
+    host: Host = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help="Tell results at /metrics of this port, and go on whatever is found.", min=0, max=65_535),
+    ] = None,
     as_json: Json = False,
     data: Data = None,
 ) -> None:
@@ -215,9 +220,14 @@ def audit(
     Log events are applied, void, repeats or parked; numbers are dense; heads are the timeline's; marks are within it.
     """
     with told():
-        from infra.cli import auditing, generations
+        from infra.cli import audit_metrics, auditing, generations
+
+        if port is not None and not continuous:
+            raise Fault("--port is for an audit that goes on", "add --continuous", 2)
 
         async def work(estate: Any) -> bool:
+            if port is not None:
+                return await audit_metrics.continuously(estate, every, as_json, host, port)
             if continuous:
                 return await auditing.continuously(estate, every, as_json)
             return await auditing.once(estate, as_json)

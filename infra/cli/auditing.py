@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from rich.table import Table
 
 from infra.cli.console import answers, progress
+from infra.cli.generations import GenerationStanding, standings
 from infra.estate import Estate
 from streams.audit import Audit, audit
 
+Hear = Callable[[Audit, int, Sequence[GenerationStanding], float, float], None]
+"""Of a round that has ended: what it found, the served generation, all generations, when that was (seconds since 1970),
+and how many seconds it took."""
 
-async def once(estate: Estate, as_json: bool) -> bool:
+
+async def once(estate: Estate, as_json: bool, hear: Hear | None = None) -> bool:
     """One audit; whether all is well."""
+    started = time.monotonic()
     served = (await estate.registry.read()).served
     views = await estate.views(served)
     with progress() as bars:
         task = bars.add_task("Counting records", total=sum((await views.positions()).values()))
         found = await audit(views, estate.log, lambda records: bars.advance(task, records))
+    if hear is not None:
+        now = time.time()
+        hear(found, served, await standings(estate, now), now, time.monotonic() - started)
     _tell(served, found, as_json)
     return found.mismatched == 0
 
 
-async def continuously(estate: Estate, every_s: float, as_json: bool) -> bool:
-    """One audit after the other, until interrupted or something is wrong."""
+async def continuously(estate: Estate, every_s: float, as_json: bool, hear: Hear | None = None) -> bool:
+    """One audit after the other, until interrupted or something is wrong; with `hear`, which is told, that goes on."""
     while True:
-        if not await once(estate, as_json):
+        if not await once(estate, as_json, hear) and hear is None:
             return False
         await asyncio.sleep(every_s)
 

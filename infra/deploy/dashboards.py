@@ -228,6 +228,48 @@ DASHBOARDS: dict[str, tuple[str, list[tuple[str, list[Panel]]]]] = {
                 ],
             ),
             (
+                "Generations and audit",
+                [
+                    Panel(
+                        "Served generation",
+                        "short",
+                        {"{{instance}}": "max by (instance) (tidings_generation_served{})"},
+                    ),
+                    Panel(
+                        "Generations behind",
+                        "short",
+                        {"{{generation}}": "max by (generation) (tidings_generation_lag{})"},
+                    ),
+                    Panel(
+                        "Generations behind, in time",
+                        "s",
+                        {"{{generation}}": "max by (generation) (tidings_generation_lag_seconds{})"},
+                    ),
+                    Panel(
+                        "Chats that do not go on",
+                        "short",
+                        {
+                            "mismatched": "max(tidings_audit_mismatched_chats{})",
+                            "parked in {{generation}}": "max by (generation) (tidings_generation_parked_chats{})",
+                        },
+                    ),
+                    Panel(
+                        "Records counted",
+                        "short",
+                        {"{{outcome}}": "sum by (outcome) (tidings_audit_records{})"},
+                    ),
+                    Panel(
+                        "Rounds of the audit",
+                        "s",
+                        {
+                            "length": "max(tidings_audit_round_seconds{})",
+                            "since the last": "time() - max(tidings_audit_ended_seconds{})",
+                            "rounds in an hour": "sum(increase(tidings_audit_rounds_total{}[1h]))",
+                        },
+                    ),
+                ],
+            ),
+            (
                 "Processes",
                 [
                     Panel(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
-Place = Literal["serve", "gateway", "worker"]
+Place = Literal["serve", "gateway", "worker", "audit"]
 
 SERVES: tuple[Place, ...] = ("serve", "gateway")
 FOLDS: tuple[Place, ...] = ("serve", "worker")
@@ -282,6 +282,60 @@ CHAPTERS: tuple[Chapter, ...] = (
         ),
     ),
     Chapter(
+        "Generations and audit",
+        (
+            _gauge(
+                "generation_served",
+                (*ALL, "audit"),
+                "The generation of the views that readers of this process use, or a worker speaks for; 0 until known.",
+                "The same everywhere, but for some seconds around a switch.",
+            ),
+            _gauge(
+                "generation_lag",
+                ("audit",),
+                "Records that a generation does not have yet, of all partitions together.",
+                "Falls while one is built; near 0 once it is followed.",
+                "generation",
+            ),
+            _gauge(
+                "generation_lag_seconds",
+                ("audit",),
+                "For how long the oldest record that a generation does not have has been waiting.",
+                "As `projection_lag_seconds`, for every generation; one that is paused grows by a second each second.",
+                "generation",
+            ),
+            _gauge(
+                "generation_parked_chats",
+                ("audit",),
+                "Chats that stand still in a generation, because a record of theirs cannot be folded.",
+                "Always 0 in health. In the one beside the served alone: the new fold is wrong.",
+                "generation",
+            ),
+            _gauge(
+                "audit_mismatched_chats",
+                ("audit",),
+                "Chats of which the last round found that views and log do not add up.",
+                "Always 0 in health. The round's output names chats and what is wrong.",
+            ),
+            _gauge(
+                "audit_records",
+                ("audit",),
+                "Records of the log as the last round found them in the views: applied, void, repeats or parked.",
+                "Their sum is the log's records, where all is well.",
+                "partition",
+                "outcome",
+            ),
+            _counter("audit_rounds", ("audit",), "Rounds that came to their end.", "One every `--every` seconds."),
+            _gauge("audit_round_seconds", ("audit",), "How long the last round took.", "Grows with the log."),
+            _gauge(
+                "audit_ended_seconds",
+                ("audit",),
+                "When the last round ended, in seconds since 1970.",
+                "Old: the audit is stuck, or a store that it reads is away.",
+            ),
+        ),
+    ),
+    Chapter(
         "The process",
         (
             _gauge(
@@ -322,8 +376,8 @@ def page() -> str:
     lines = [
         "# Metrics",
         "",
-        "What `/metrics` tells, in Prometheus' text format, at the port of `tidings serve`, `tidings gateway` and "
-        "`tidings worker`.",
+        "What `/metrics` tells, in Prometheus' text format, at the port of `tidings serve`, `tidings gateway`, "
+        "`tidings worker` and `tidings audit --continuous --port PORT`.",
         "Counters end in `_total`; a histogram has `_bucket`, `_sum` and `_count`. All but `tidings_sessions` and the",
         "like begin at 0 with the process. Metrics of process and interpreter (`process_…`, `python_…`) are those of",
         "every Prometheus client. Dashboards are in `infra/deploy/grafana`, alert rules in `infra/deploy/prometheus`.",

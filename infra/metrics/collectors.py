@@ -103,6 +103,16 @@ class FoldMetrics(Collector):
         yield counter("tidings_fold_parked", told.parked)
 
 
+class ServedGeneration(Collector):
+    """Which generation of the views this process uses; `served` gives None until that is known."""
+
+    def __init__(self, served: Callable[[], int | None]) -> None:
+        self._served = served
+
+    def collect(self) -> Iterator[Metric]:
+        yield gauge("tidings_generation_served", self._served() or 0)
+
+
 class PushMetrics(Collector):
     """What a process pushes."""
 

@@ -28,6 +28,14 @@ def gauges(name: str, values: ByLabel) -> Metric:
     return family
 
 
+def grid(name: str, values: Mapping[tuple[str, str], float]) -> Metric:
+    """One gauge for each pair of the two labels, in the catalogue's order."""
+    family = GaugeMetricFamily(name, SPECS[name].meaning, labels=SPECS[name].labels)
+    for labels, value in values.items():
+        family.add_metric(labels, value)
+    return family
+
+
 def counters(name: str, values: ByLabel) -> Metric:
     """One counter for each value of the only label."""
     family = CounterMetricFamily(name, SPECS[name].meaning, labels=SPECS[name].labels)

@@ -26,7 +26,7 @@ OF_PROMETHEUS = {
 OF_EVERY_SAMPLE = {"job", "instance", "le"}
 _WORDS = {
     *("and", "or", "unless", "by", "without", "on", "ignoring"),
-    *("sum", "max", "min", "count", "rate", "increase", "delta", "deriv", "changes", "histogram_quantile"),
+    *("sum", "max", "min", "count", "rate", "increase", "delta", "deriv", "changes", "histogram_quantile", "time"),
 }
 
 

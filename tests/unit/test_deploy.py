@@ -48,8 +48,10 @@ def test_the_load_balancers_file_is_what_the_code_writes() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_a_container_runs_a_command_that_has_all_it_needs(name: str) -> None:
     service = OURS[name]
-    [command] = service["command"]
+    command, *options = service["command"]
     assert command in commands()
+    main: Any = typer.main.get_command(app)
+    main.commands[command].make_context(command, options)  # raises where it does not know one
     settings = settings_of(service["environment"])
     assert settings.node == name
     (for_gateway if command == "gateway" else for_worker)(settings)

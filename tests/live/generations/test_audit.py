@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from infra.layout import views_file
 from tests.live.generations.test_dead_letters import poison
 from tests.live.generations.test_rebuilding import make, talk
-from tests.support.cli import run
+from tests.support.cli import environment, run
 from tests.support.history import ROOM
+from tests.support.prometheus import check_told, sample
+from tests.support.server import ROOT
 
 
 @pytest.fixture
@@ -37,6 +46,65 @@ def test_every_record_is_applied_void_a_repeat_or_parked(data: Path) -> None:
     assert (partition["events"], partition["applied"], partition["parked"]) == (17, 11, 6)
     assert (told["mismatched"], told["mismatches"]) == (0, [])
     assert "all is counted" in run(data, "audit").stdout
+
+
+def test_prometheus_is_told_what_the_last_round_found(data: Path) -> None:
+    with auditing(data) as url:
+        told = settled(url, mismatched=0)
+        check_told(told, "audit")
+        outcomes = [
+            sample(told, "tidings_audit_records", partition="0", outcome=each)
+            for each in ("applied", "void", "repeats", "parked")
+        ]
+        assert outcomes == [11, 0, 0, 6]
+        assert sample(told, "tidings_generation_served") == 1
+        assert sample(told, "tidings_generation_lag", generation="1") == 0
+        assert sample(told, "tidings_generation_parked_chats", generation="1") == 1
+        with sqlite3.connect(views_file(data)) as db:
+            db.execute("UPDATE chats SET applied = applied - 1")
+        settled(url, mismatched=1)
+        with sqlite3.connect(views_file(data)) as db:
+            db.execute("UPDATE chats SET applied = applied + 1")
+        settled(url, mismatched=0)
+
+
+@contextmanager
+def auditing(data: Path) -> Iterator[str]:
+    """Rounds without a pause, in a process of their own, and where it tells of them."""
+    command = [sys.executable, "-m", "infra.cli", "audit", "--continuous", "--every", "0.1", "--port", "0", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment(data), cwd=ROOT
+    ) as process:
+        try:
+            assert process.stderr is not None
+            words = next(line for line in process.stderr if "metrics at" in line).split()
+            yield words[-1]
+            assert process.poll() is None, "a round ended it"
+        finally:
+            process.terminate()
+
+
+def settled(url: str, *, mismatched: int) -> str:
+    """What is told once a round has found so many chats."""
+    until = time.monotonic() + 20
+    while True:
+        told = httpx.get(url).text
+        if "tidings_audit_rounds" in told and sample(told, "tidings_audit_mismatched_chats") == mismatched:
+            return told
+        assert time.monotonic() < until, told
+
+
+def test_a_port_is_for_an_audit_that_goes_on(data: Path) -> None:
+    done = run(data, "audit", "--port", "0")
+    assert done.status == 2
+    assert "add --continuous" in done.stderr
+
+
+def test_a_port_that_is_taken_is_told(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run(data, "audit", "--continuous", "--port", str(taken.getsockname()[1]))
+    assert done.status == 2
+    assert "take another --port" in done.stderr
 
 
 @pytest.mark.parametrize(
