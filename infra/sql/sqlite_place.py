@@ -9,6 +9,8 @@ transaction that reads first and writes then could not wait for another process'
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,6 +23,7 @@ from infra.sql.places import T, Work
 READERS = 2
 PATIENCE_S = 30.0
 """How long a caller waits for its turn and its answer."""
+_AGAIN_S = 0.01
 
 
 class SqlitePlace:
@@ -70,13 +73,9 @@ def _prepare(engine: Engine, busy_ms: int) -> None:
     @event.listens_for(engine, "connect")
     def settle(connection: Any, record: object) -> None:
         cursor = connection.cursor()
-        for pragma in (
-            f"busy_timeout={busy_ms}",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "secure_delete=ON",
-        ):
+        cursor.execute(f"PRAGMA busy_timeout={busy_ms}")
+        _write_ahead(cursor, busy_ms)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -84,3 +83,17 @@ def _prepare(engine: Engine, busy_ms: int) -> None:
     def begin(connection: Connection) -> None:
         if connection.get_execution_options().get("tidings_writes"):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _write_ahead(cursor: Any, busy_ms: int) -> None:
+    """The first to open a file turns its journal over. Who meets that is refused at once, whatever the busy timeout:
+    SQLite will not let two wait for each other's lock (sqlite3_busy_handler), so the wait is here."""
+    deadline = time.monotonic() + busy_ms / 1_000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_AGAIN_S)
