@@ -21,12 +21,12 @@ REBALANCE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`hit` begins the fault, `mend` ends it `away_s` later; each returns once the services are so."""
+    """`hit` begins the fault, `mend` ends it once `meanwhile` is over; each returns once the services are so."""
 
     name: str
     hit: Act
+    meanwhile: Act
     mend: Act
-    away_s: float
     accepts: bool = True
     """Sends must be accepted meanwhile."""
 
@@ -45,15 +45,17 @@ def cases(plan: Plan, *, short: bool) -> Iterator[Case]:
     yield _frozen(f"SIGSTOP of a worker for {frozen_s:.0f} s", "worker-1", frozen_s, accepts=True)
     yield _frozen(f"SIGSTOP of a broker for {frozen_s:.0f} s", "kafka-1", frozen_s, accepts=plan.kafka > 1)
     turns = 2 if short else 12
-    yield Case(f"a rebalance every {REBALANCE_S:.0f} s, {turns} times", _rebalances(turns), _start(["worker-2"]), 0.0)
+    leaves = _each(["worker-2"], Service.end)
+    name = f"a rebalance every {REBALANCE_S:.0f} s, {turns} times"
+    yield Case(name, leaves, _rebalances(turns - 1), _start(["worker-2"]))
 
 
 def _killed(name: str, names: list[str], *, accepts: bool = True) -> Case:
-    return Case(name, _each(names, Service.kill), _start(names), AWAY_S, accepts)
+    return Case(name, _each(names, Service.kill), _away(AWAY_S), _start(names), accepts)
 
 
 def _frozen(name: str, service: str, seconds: float, *, accepts: bool) -> Case:
-    return Case(name, _each([service], Service.pause), _each([service], Service.resume), seconds, accepts)
+    return Case(name, _each([service], Service.pause), _away(seconds), _each([service], Service.resume), accepts)
 
 
 def _start(names: list[str]) -> Act:
@@ -67,14 +69,22 @@ def _each(names: Sequence[str], act: Callable[[Service], Any]) -> Act:
     return on_each
 
 
+def _away(seconds: float) -> Act:
+    async def away(_: LocalCluster) -> None:
+        await asyncio.sleep(seconds)
+
+    return away
+
+
 def _rebalances(turns: int) -> Act:
-    """A worker leaves in good order and comes back, by turns: each time the partitions are dealt anew."""
+    """A worker that has left in good order comes back and leaves, by turns: each time the partitions are dealt anew."""
 
     async def rebalance(cluster: LocalCluster) -> None:
         worker = cluster.service("worker-2")
+        await asyncio.sleep(REBALANCE_S)
         for turn in range(turns):
             rest = asyncio.create_task(asyncio.sleep(REBALANCE_S))
-            await asyncio.to_thread(worker.start if turn % 2 else worker.end)
+            await asyncio.to_thread(worker.end if turn % 2 else worker.start)
             await rest
 
     return rebalance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -87,7 +87,7 @@ async def _strike(
     fault, fault_ms, before = time.monotonic(), time.time_ns() // 1_000_000, _acked(town)
     resuming = asyncio.create_task(_resumed(town, fault_ms))
     try:
-        await _load(talkers, case.away_s)
+        await _unless_failed(talkers, case.meanwhile(cluster))
         meanwhile = _acked(town) - before
         say("the mend")
         await case.mend(cluster)
@@ -111,10 +111,20 @@ def _has_news(talker: Talker, since_ms: int) -> bool:
 
 
 async def _load(talkers: list[asyncio.Task[None]], seconds: float) -> None:
-    """Let the load run, unless a client fails."""
-    failed, _ = await asyncio.wait(talkers, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in failed:
-        task.result()
+    await _unless_failed(talkers, asyncio.sleep(seconds))
+
+
+async def _unless_failed(talkers: list[asyncio.Task[None]], work: Awaitable[None]) -> None:
+    """Do it while the load runs, unless a client fails."""
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([*talkers, working], return_when=asyncio.FIRST_COMPLETED)
+        for task in talkers:
+            if task.done():
+                task.result()
+        await working
+    finally:
+        working.cancel()
 
 
 def _first(error: BaseException) -> BaseException:
