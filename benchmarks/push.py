@@ -103,8 +103,8 @@ async def measure(folder: Path, theirs: Providers, notes: list[Note], rate: floa
         views = SqliteViews(folder / "views.db", INCARNATION, {0: 10**12})
         stack.callback(views.close)
         lags = Lags()
-        notifier, queues = open_queues(folder / f"push-{rate}.db", INCARNATION, 1, utc_now, stack)
-        noting = PushQueues(queues.retries, queues.holder, queues.letters, queues.tag, queues.any_device, lags.note)
+        notifier, queues, _ = open_queues(folder / f"push-{rate}.db", INCARNATION, 1, utc_now, stack)
+        noting = PushQueues(queues.retries, queues.holder, queues.letters, queues.tag, lags.note)
         role = await open_role(
             load_settings(),
             noting,

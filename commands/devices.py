@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -76,8 +76,9 @@ class Devices:
     def __init__(self, store: DeviceStore, now: Callable[[], datetime]) -> None:
         self._store = store
         self._now = now
-        self.observers: list[Callable[[], None]] = []
-        """Hear that a device was named. Must neither block nor raise."""
+        self.observers: list[Callable[[bool], Awaitable[None]]] = []
+        """Hear that a device was named, and whether there was none at all before; the answer waits for them. Must not
+        raise."""
 
     async def put(
         self,
@@ -93,10 +94,11 @@ class Devices:
         _check("device_id", DEVICE_ID, device_id, "1 to 64 of letters, digits, '_', '.', ':' and '-'")
         _check("token", TOKEN, token, f"1 to {MAX_TOKEN} visible characters of ASCII")
         device = Device(user_id, device_id, platform, token, session_id, self._now(), locale, environment)
+        is_first = not await self._store.any()
         if not await self._store.put(device):
             raise BadToken("this sign-in has ended")
         for observer in self.observers:
-            observer()
+            await observer(is_first)
         return device
 
     async def of_user(self, user_id: str) -> Sequence[Device]:

@@ -175,6 +175,7 @@ async def running(
         )
         device_store = SqlDevices(database)
         devices = Devices(device_store, now)
+        devices.observers.append(parts.device_named)
         services = Services(
             now=now,
             accounts=accounts,
@@ -246,9 +247,8 @@ async def running(
             role = await open_role(
                 settings, queues, views, device_store, account_store, sealer, parts.presence, now, stack
             )
-            devices.observers.append(parts.push.any_device.came)
             if await device_store.any():
-                parts.push.any_device.came()
+                await parts.device_named(False)
             pushing["pushes"] = role.run
             tell(services.metrics, [PushMetrics(role.stream.counts)])
         if files is not None:

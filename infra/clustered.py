@@ -14,6 +14,7 @@ from infra.kafka.log import KafkaLog
 from infra.metrics.collectors import HeardLag, HeardMetrics, LogMetrics, ServedGeneration
 from infra.parts import Parts
 from infra.patience import patiently
+from infra.push.any_device import until_workers_know
 from infra.redis import members, newest, presence
 from infra.redis.address import parse
 from infra.redis.announcements import RedisAnnouncements
@@ -78,6 +79,7 @@ async def clustered(settings: Settings, now: Callable[[], datetime], stack: Asyn
         listen=listen,
         unlisten=fanout.stop,
         work={"served generation": served.run},
+        device_named=until_workers_know,
     )
 
 

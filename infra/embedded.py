@@ -14,6 +14,7 @@ from infra.memory.presence import MemoryPresence
 from infra.memory.roster import MemoryRoster
 from infra.metrics.collectors import EmbeddedLag, FoldMetrics, HeardMetrics, LogMetrics, ServedGeneration, SpokenMetrics
 from infra.parts import Parts
+from infra.push.any_device import HeardOf
 from infra.push.embedded import open_queues
 from infra.secrets import load_secrets
 from infra.settings import Settings
@@ -40,9 +41,9 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
     def open_views(generation: int) -> SqliteViews:
         return SqliteViews(views_file(settings.data, generation), log.incarnation, log.ends())
 
-    notifier, push = None, None
+    notifier, push, any_device = None, None, HeardOf()
     if settings.push != "off":
-        notifier, push = open_queues(push_file(settings.data), log.incarnation, log.partitions, now, stack)
+        notifier, push, any_device = open_queues(push_file(settings.data), log.incarnation, log.partitions, now, stack)
     registry, operators = FileRegistry(settings.data), Operators(settings.data)
     generations = await Generations.open(log, registry, open_views, fanout, str(os.getpid()), notifier, operators)
     stack.callback(generations.close)
@@ -68,5 +69,6 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
         checks={"log": log.ping, "views": views.ping},
         work={"generations": generations.run, "operators": partial(operators.serve, log)},
         push=push,
+        device_named=any_device.note,
         catches_up=True,
     )

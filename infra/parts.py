@@ -31,6 +31,10 @@ async def _nothing() -> None:
     """Where there is nothing to do."""
 
 
+async def _heard(is_first: bool) -> None:
+    """Where nobody pushes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Opened, and closed by the exit stack that they were opened on."""
@@ -58,5 +62,7 @@ class Parts:
     work: Mapping[str, Work] = field(default_factory=dict)
     push: PushQueues | None = None
     """Present where this process pushes."""
+    device_named: Callable[[bool], Awaitable[None]] = _heard
+    """To be told of a device that was named, and whether it is the first."""
     catches_up: bool = False
     """This process folds, and serves nobody before the views have the whole log."""

@@ -22,6 +22,7 @@ from infra.cassandra.connection import Connection as CassandraConnection
 from infra.cassandra.first import served_or_first
 from infra.cassandra.fold_store import CassandraFoldStore
 from infra.cassandra.generations import Generations
+from infra.cassandra.group import POSITION_DELAY_S
 from infra.cassandra.keyspace import Keyspace
 from infra.cassandra.served import RegisteredViews
 from infra.clustered import contact, open_log
@@ -34,6 +35,7 @@ from infra.metrics.collectors import FoldMetrics, PushMetrics, ServedGeneration,
 from infra.operations.telling import tell_of_oneself
 from infra.parts import Work
 from infra.patience import patiently
+from infra.push.any_device import LookedFor
 from infra.push.clustered import open_pushes, open_queues
 from infra.redis import members, newest, presence
 from infra.redis.address import parse
@@ -86,7 +88,10 @@ async def working(settings: Settings) -> AsyncIterator[Working]:
 
         @cache
         def store_of(number: int) -> CassandraFoldStore:
-            return CassandraFoldStore(Keyspace(cassandra, generations.keyspace(number)), log.incarnation, log.end)
+            keyspace = Keyspace(cassandra, generations.keyspace(number))
+            store = CassandraFoldStore(keyspace, log.incarnation, log.end, position_delay_s=POSITION_DELAY_S)
+            stack.push_async_callback(store.settle)
+            return store
 
         fanout, redis = await _tell_gateways(settings, wanted.redis, log.partitions, stack)
         membership = Membership(",".join(settings.kafka), f"{settings.cassandra_keyspace}-fold", wanted.member)
@@ -100,10 +105,12 @@ async def working(settings: Settings) -> AsyncIterator[Working]:
         work: dict[str, Work] = {}
         pushes: list[Collector] = []
         if (for_pushes := for_push(settings)) is not None:
-            notifier, queues = await open_queues(settings, log, wanted.member, utc_now, stack)
+            any_device = LookedFor()
+            notifier, queues = await open_queues(settings, log, wanted.member, any_device, utc_now, stack)
             served = RegisteredViews(cassandra, generations, f"{wanted.member}-push")
-            role, sealer = await open_pushes(settings, for_pushes, queues, served, redis, utc_now, stack)
+            role, sealer, devices = await open_pushes(settings, for_pushes, queues, served, redis, utc_now, stack)
             work = {"pushes": role.run, "sealing keys": sealer.run, "served generation": served.run}
+            work["devices"] = partial(any_device.run, devices)
             pushes = [PushMetrics(role.stream.counts)]
         folded = WorkerGenerations(
             generation, log, generations, store_of, letters, fanout, measures, notifier, discards

@@ -1,9 +1,9 @@
 """The chat views of one generation as their fold writes them.
 
-Steps, each acknowledged by a quorum before the next: rows, heads with members, what is parked no more, position. A
-crash between them repeats work and changes nothing. Every write says itself when it happened, by the offset of the
-record that it comes from, so a paused fold that wakes up and writes late loses against what is there: no lock, no
-fence.
+Steps, each acknowledged by a quorum before the next: rows, heads with members, what is parked no more, position (which
+may come some moments later, see `group`). A crash between them repeats work and changes nothing. Every write says
+itself when it happened, by the offset of the record that it comes from, so a paused fold that wakes up and writes late
+loses against what is there: no lock, no fence.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from commands.chat import Chat
+from infra.cassandra.group import GroupWriter
 from infra.cassandra.keyspace import Keyspace
 from infra.cassandra.queries import CassandraChatViews, first_uses
 from infra.cassandra.serialise import Serialiser
@@ -26,14 +27,17 @@ class CassandraFoldStore(CassandraChatViews):
         keyspace: Keyspace,
         incarnation: str,
         ends: Callable[[], Awaitable[Mapping[int, int]]],
+        *,
+        position_delay_s: float = 0.0,
     ) -> None:
         """Views of the log `incarnation`; `ends` asks that log for partition → the offset after its last record."""
         super().__init__(keyspace)
         self._incarnation = incarnation
         self._ends = ends
-        self._serialiser = Serialiser(keyspace.writes, incarnation)
+        self._writer = GroupWriter(keyspace.write, Serialiser(keyspace.writes, incarnation), position_delay_s)
 
     async def positions(self) -> dict[int, int]:
+        await self._writer.settle()
         rows = await self._keyspace.read_one(self._reads.positions, PROJECTION)
         # The log's end is asked after the views: it may only have grown meanwhile.
         ends = await self._ends()
@@ -64,9 +68,8 @@ class CassandraFoldStore(CassandraChatViews):
         return {id_of(key): offset for key, offset in await self._keyspace.read_one(self._reads.parked)}
 
     async def apply(self, changes: Changes) -> None:
-        write = self._keyspace.write
-        await write(self._serialiser.rows(changes))
-        await write(self._serialiser.heads(changes))
-        if changes.released:
-            await write(self._serialiser.released(changes))
-        await write([self._serialiser.position(changes)])
+        await self._writer.apply(changes)
+
+    async def settle(self) -> None:
+        """Return when all that was applied is in the position too, or the store is away."""
+        await self._writer.settle()

@@ -18,7 +18,7 @@ from infra.kafka.sender import Sender
 from infra.kafka.topics import notification_topics
 from infra.master_key import MasterKey
 from infra.patience import patiently
-from infra.push.role import AnyDevice, PushQueues, PushRole, open_role
+from infra.push.role import PushQueues, PushRole, open_role
 from infra.redis.connection import Connection
 from infra.redis.presence import RedisPresence
 from infra.settings import Settings
@@ -33,7 +33,12 @@ from streams.push.records import tag_of
 
 
 async def open_queues(
-    settings: Settings, log: KafkaLog, member: str, now: Callable[[], datetime], stack: AsyncExitStack
+    settings: Settings,
+    log: KafkaLog,
+    member: str,
+    any_device: Callable[[], bool],
+    now: Callable[[], datetime],
+    stack: AsyncExitStack,
 ) -> tuple[Notifier, PushQueues]:
     """The topics are made where there are none. Raises TopicUnsuitable, Unavailable."""
     bootstrap = ",".join(settings.kafka)
@@ -49,11 +54,9 @@ async def open_queues(
         topic: KafkaDeadLetters(sender, log.partitions, topic=DEAD_LETTERS_TOPIC, source=topic)
         for topic in (NOTIFICATIONS_TOPIC, RETRIES_TOPIC)
     }
-    any_device = AnyDevice()
-    any_device.came()  # gateways name devices: this process does not hear of the first
     tag = tag_of(log.incarnation)
     holder = KafkaHolder(bootstrap, f"{settings.cassandra_keyspace}-push", member)
-    return Notifier(notes, tag, now, any_device), PushQueues(retries, holder, letters, tag, any_device)
+    return Notifier(notes, tag, now, any_device), PushQueues(retries, holder, letters, tag)
 
 
 async def open_pushes(
@@ -64,7 +67,7 @@ async def open_pushes(
     redis: Connection,
     now: Callable[[], datetime],
     stack: AsyncExitStack,
-) -> tuple[PushRole, Sealer]:
+) -> tuple[PushRole, Sealer, SqlDevices]:
     """`redis` must have been given the scripts of presence. Waits for the accounts.
 
     Raises BadSettings, Corrupt, Invalid, Unavailable.
@@ -79,5 +82,6 @@ async def open_pushes(
     sealer = Sealer(SqlKeys(database, master_key))
     presence = RedisPresence(redis, now, namespace=settings.cassandra_keyspace)
     names = SqlAccounts(database, master_key)
-    role = await open_role(settings, queues, views, SqlDevices(database), names, sealer, presence, now, stack)
-    return role, sealer
+    devices = SqlDevices(database)
+    role = await open_role(settings, queues, views, devices, names, sealer, presence, now, stack)
+    return role, sealer, devices

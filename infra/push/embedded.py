@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from events.log import NOTIFICATIONS_TOPIC, RETRIES_TOPIC
-from infra.push.role import AnyDevice, PushQueues
+from infra.push.any_device import HeardOf
+from infra.push.role import PushQueues
 from infra.sqlite.push_file import PushFile
 from infra.sqlite.push_journal import SqliteDeadLetters, SqliteJournal
 from infra.sqlite.queues import SqliteHolder, SqliteQueue
@@ -19,15 +20,13 @@ from streams.push.records import tag_of
 
 def open_queues(
     path: Path, incarnation: str, partitions: int, now: Callable[[], datetime], stack: AsyncExitStack
-) -> tuple[Notifier, PushQueues]:
+) -> tuple[Notifier, PushQueues, HeardOf]:
     """For the log `incarnation` of so many partitions. Raises Unavailable."""
     file = PushFile(path)
     stack.push_async_callback(file.close)
     notes = SqliteQueue(file, NOTIFICATIONS_TOPIC, partitions)
     retries = SqliteQueue(file, RETRIES_TOPIC, len(DELAYS_S))
-    tag, any_device = tag_of(incarnation), AnyDevice()
+    tag, any_device = tag_of(incarnation), HeardOf()
     letters = {topic: SqliteDeadLetters(file, topic, now) for topic in (NOTIFICATIONS_TOPIC, RETRIES_TOPIC)}
-    queues = PushQueues(
-        retries, SqliteHolder([notes, retries]), letters, tag, any_device, journal=SqliteJournal(file).note
-    )
-    return Notifier(notes, tag, now, any_device), queues
+    queues = PushQueues(retries, SqliteHolder([notes, retries]), letters, tag, journal=SqliteJournal(file).note)
+    return Notifier(notes, tag, now, any_device), queues, any_device

@@ -27,19 +27,6 @@ logger = logging.getLogger(__name__)
 AGAIN_S = 1.0
 
 
-class AnyDevice:
-    """Whether there may be a device: until there is one, nothing is noted for push."""
-
-    def __init__(self) -> None:
-        self.is_there = False
-
-    def __call__(self) -> bool:
-        return self.is_there
-
-    def came(self) -> None:
-        self.is_there = True
-
-
 @dataclass(frozen=True, slots=True)
 class PushQueues:
     """What an embedded server and a worker of a cluster have each in their own way."""
@@ -50,7 +37,6 @@ class PushQueues:
     """Topic → where its dead go."""
     tag: str
     """Of the log that is folded."""
-    any_device: AnyDevice
     journal: Journal | None = None
 
 

@@ -34,7 +34,7 @@ from infra.kafka.sender import Sender
 from infra.kafka.topics import Topic
 from infra.master_key import MasterKey
 from infra.memory.presence import MemoryPresence
-from infra.push.role import AnyDevice, PushQueues, open_role
+from infra.push.role import PushQueues, open_role
 from infra.settings import load_settings
 from infra.sql.accounts import SqlAccounts
 from infra.sql.database import Database, sqlite_url
@@ -196,7 +196,7 @@ async def run(plan: Plan) -> None:
         holder = KafkaHolder(plan.bootstrap, plan.group, plan.member, session_timeout_s=6.0)
         role = await open_role(
             load_settings(),
-            PushQueues(retries, holder, both, tag_of(INCARNATION), AnyDevice()),
+            PushQueues(retries, holder, both, tag_of(INCARNATION)),
             views,
             SqlDevices(database),
             SqlAccounts(database, master_key),

@@ -165,8 +165,8 @@ async def street(folder: Path) -> AsyncIterator[Street]:
     async with site(folder, clock) as its, AsyncExitStack() as stack:
         views = SqliteViews(folder / "views.db", "a log", {0: 10**9})
         stack.callback(views.close)
-        notifier, queues = open_queues(folder / "push.db", "a log", 1, clock, stack)
-        queues.any_device.came()
+        notifier, queues, any_device = open_queues(folder / "push.db", "a log", 1, clock, stack)
+        await any_device.note(True)
         presence = MemoryPresence(clock)
         provider = Scripted()
         everywhere: dict[Platform, Provider] = {"ANDROID": provider, "IOS": provider, "WEB": provider}

@@ -16,6 +16,7 @@ from threading import Thread
 
 from infra.cassandra.connection import Connection, Contact
 from infra.cassandra.fold_store import CassandraFoldStore
+from infra.cassandra.group import POSITION_DELAY_S
 from infra.cassandra.keyspace import Keyspace
 from infra.kafka.log import KafkaLog
 from infra.worker import folding, run
@@ -111,7 +112,9 @@ async def main(setting: Setting, member: str) -> None:
         async with AsyncExitStack() as stack:
             log = await KafkaLog.open(setting.bootstrap, setting.partitions, topic=setting.topic)
             stack.push_async_callback(log.close)
-            store = CassandraFoldStore(Keyspace(connection, setting.keyspace), log.incarnation, log.end)
+            keyspace = Keyspace(connection, setting.keyspace)
+            store = CassandraFoldStore(keyspace, log.incarnation, log.end, position_delay_s=POSITION_DELAY_S)
+            stack.push_async_callback(store.settle)
             worker = await folding(membership, log, store, None, stack, dead_letters=setting.dead_letters)
             await worker.run()
 
