@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -27,6 +27,7 @@ class Store:
         self.refuses: Callable[[list[str]], bool] = lambda names: False
         self.gate = asyncio.Event()
         self.gate.set()
+        self.came = asyncio.Event()
 
     async def write(self, units: Iterable[Unit]) -> None:
         names = [_name(unit) for unit in units]
@@ -35,6 +36,7 @@ class Store:
             raise Unavailable("away")
         if names:
             self.written.append(names)
+            self.came.set()
 
     @property
     def positions(self) -> list[str]:
@@ -56,8 +58,8 @@ def changes(partition: int, offset: int) -> Changes:
 
 
 @pytest.fixture
-def store() -> Iterator[Store]:
-    yield Store()
+def store() -> Store:
+    return Store()
 
 
 def writer(store: Store, delay_s: float = DELAY_S) -> GroupWriter:
@@ -80,9 +82,9 @@ async def test_a_position_goes_alone_where_nothing_follows(store: Store) -> None
     group = writer(store)
     await group.apply(changes(0, 1))
     assert store.positions == []
+    store.came.clear()
     async with asyncio.timeout(5):
-        while not store.positions:
-            await asyncio.sleep(DELAY_S / 10)
+        await store.came.wait()
     assert store.written == [["user 0:1"], ["position 0:1"]]
 
 
