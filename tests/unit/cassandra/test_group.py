@@ -47,7 +47,7 @@ def _name(unit: Unit) -> str:
     ((statement, values),) = unit.writes
     if statement == WRITES.position:
         return f"position {int.from_bytes(values[1])}:{int.from_bytes(values[2])}"
-    return values[0].decode()
+    return bytes(values[0]).decode()
 
 
 def changes(partition: int, offset: int) -> Changes:
