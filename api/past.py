@@ -8,13 +8,13 @@ from typing import Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from api.bodies import Opened
 from api.http.chat_shapes import InboxItemShape
-from api.render import MAX_MEMBERS_SHOWN, chat_shape, data_of, message_shape, rfc3339
+from api.render import MAX_MEMBERS_SHOWN, chat_shape, file_shape, message_shape, rfc3339
 from api.shapes import ChatShape, MemberShape, MessageShape, OwnShape, Shape
 from commands.chat import Chat, Member
 from commands.errors import NoSuchChat
-from commands.sealing import Sealed
-from events.types import History, Kind, MessageSent
+from events.types import History, Kind
 from projections.inbox import inbox
 from projections.ports import ChatViews, Entry
 from projections.receipts import Mark, receipts, status
@@ -87,14 +87,16 @@ class Past:
         return found, any(entry.seq >= first for entry in older.entries)
 
     def answer(
-        self, chat: Chat, as_of: str | None, entries: Sequence[Entry], texts: Sequence[str | None], has_more: bool
+        self, chat: Chat, as_of: str | None, entries: Sequence[Entry], bodies: Sequence[Opened], has_more: bool
     ) -> PastAnswer:
-        """`texts`: of the messages in `entries`, None where erased."""
+        """`bodies`: of the messages in `entries`."""
         own = None if self._viewer is None else chat.members[self._viewer]
         others = (0, 0) if own is None else chat.others_marks(own.user_id)
         messages = [
-            message_shape(entry, text, status(entry.seq, *others) if own and entry.actor_id == own.user_id else None)
-            for entry, text in zip(entries, texts, strict=True)
+            message_shape(
+                entry, text, status(entry.seq, *others) if own and entry.actor_id == own.user_id else None, file
+            )
+            for entry, (_, text, file) in zip(entries, bodies, strict=True)
         ]
         marks = (
             receipts(chat, own.user_id)
@@ -143,32 +145,21 @@ class Past:
         return items, last
 
 
-def with_texts(items: Sequence[InboxItemShape], texts: Sequence[str | None]) -> list[InboxItemShape]:
-    """The same list with its last messages' texts, None where erased, cut as lists cut them."""
-    each, found = iter(texts), []
+def with_bodies(items: Sequence[InboxItemShape], bodies: Sequence[Opened]) -> list[InboxItemShape]:
+    """The same list with what its last messages say, texts cut as lists cut them."""
+    each, found = iter(bodies), []
     for item in items:
         if item.last_message is not None:
-            text = next(each)
-            cut = None if text is None else text[:LAST_MESSAGE_CHARACTERS]
-            message = msgspec.structs.replace(item.last_message, text=cut, erased=UNSET if text is not None else True)
+            _, text, file = next(each)
+            message = msgspec.structs.replace(
+                item.last_message,
+                text=None if text is None else text[:LAST_MESSAGE_CHARACTERS],
+                file=UNSET if file is None else file_shape(file),
+                erased=UNSET if text is not None else True,
+            )
             item = msgspec.structs.replace(item, last_message=message)
         found.append(item)
     return found
-
-
-def sealed(entries: Sequence[Entry]) -> list[Sealed]:
-    """The bodies of messages, as `Sealer.opened` takes them."""
-    found = []
-    for entry in entries:
-        data = data_of(entry)
-        assert isinstance(data, MessageSent)
-        found.append((entry.chat_id, data.message_id, entry.actor_id, data.body))
-    return found
-
-
-def masks(bodies: Sequence[Sealed]) -> list[str]:
-    """What stands in for texts that nobody asked to open."""
-    return [f"(sealed, {len(body)} bytes)" for _, _, _, body in bodies]
 
 
 def _by_id(chat: Chat) -> list[Member]:

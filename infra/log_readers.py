@@ -1,10 +1,13 @@
-"""Which log tools read: the cluster's if the settings name one, else that of the data folder."""
+"""Which log tools read, and what is discarded of it: the cluster's if the settings name one, else that of the data
+folder."""
 
 from __future__ import annotations
 
 from infra.layout import log_file
 from infra.settings import Settings
 from infra.sqlite.log_reader import SqliteLogReader
+from infra.sqlite.operators import Operators
+from streams.batch import Discards
 from streams.log_reader import LogReader
 
 
@@ -15,3 +18,12 @@ def open_log_reader(settings: Settings) -> LogReader:
 
         return KafkaLogReader(",".join(settings.kafka))
     return SqliteLogReader(log_file(settings.data))
+
+
+def discards_of(settings: Settings) -> Discards:
+    """Opens nothing yet."""
+    if settings.kafka:
+        from infra.kafka.discards import KafkaDiscards
+
+        return KafkaDiscards(",".join(settings.kafka))
+    return Operators(settings.data)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
 
-from infra.log_readers import open_log_reader
+from infra.log_readers import discards_of, open_log_reader
 from infra.memory.views import MemoryViews
 from infra.settings import Settings
 from infra.sql.database import Database
@@ -36,7 +36,7 @@ class LogTimeMachine:
         views = MemoryViews()
         with closing(open_log_reader(self._settings)) as reader:
             ends = offsets_as_of(place, reader, reader.ends(), self._now())
-            asyncio.run(fold_chat(reader, views, chat_id, ends))
+            asyncio.run(fold_chat(reader, discards_of(self._settings), views, chat_id, ends))
         return views
 
     async def note(self, who: str, what: str) -> None:

@@ -6,12 +6,13 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
+from api.bodies import masked, opened, sealed
 from api.http.chat_bodies import MAX_SEQ
 from api.http.chat_shapes import answer, content
 from api.http.models import Limit
 from api.http.routing import Caller, Svc, make_router, problems
 from api.http.settled import Chats
-from api.past import Past, PastAnswer, masks, sealed
+from api.past import Past, PastAnswer
 from commands.errors import FieldError, Forbidden, Invalid, NoSuchChat
 from events.log import Position
 from projections.timeline import END
@@ -47,11 +48,10 @@ async def chat_as_of(
     past = Past(views)
     chat = await past.chat(chat_id)
     entries, has_more = await past.messages(chat, END if before_seq is None else before_seq, limit)
-    bodies = sealed(entries)
     if reveal:
         await services.time_machine.note(caller.user_id, f"chat {chat_id} as of {as_of}")
-        texts = await chats.sealer.opened(bodies)
+        bodies = opened(entries, await chats.sealer.opened(sealed(entries)))
     else:
-        texts = list(masks(bodies))
+        bodies = masked(entries)
     place = str(Position(chats.commands.partition_of(chat_id), chat.offset))
-    return answer(past.answer(chat, place, entries, texts, has_more))
+    return answer(past.answer(chat, place, entries, bodies, has_more))

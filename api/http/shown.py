@@ -6,16 +6,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from api.bodies import Opened, opened, sealed
 from api.chat_services import ChatServices
 from api.http.models import shown
-from api.render import MAX_MEMBERS_SHOWN, chat_shape, data_of, entry_shape, message_shape
+from api.render import MAX_MEMBERS_SHOWN, chat_shape, entry_shape, message_shape
 from api.shapes import ChatShape, EntryShape, MessageShape
 from commands.accounts import Accounts
-from commands.attachments import read_file, sealed_file
 from commands.chat import Member
-from commands.files import FileInfo
-from commands.sealing import Sealed
-from events.types import EventData, MessageSent
 from projections.ports import Entry, Summary
 from projections.receipts import status
 
@@ -51,7 +48,6 @@ async def message_shapes(
 ) -> list[MessageShape]:
     """Messages as `user_id` sees them. `others`: chat → what all its other members have (delivered, read), for the
     status of one's own; `cut`: at how many characters the text ends."""
-    opened = await _opened(chats, entries)
     return [
         message_shape(
             entry,
@@ -59,30 +55,15 @@ async def message_shapes(
             status(entry.seq, *others.get(entry.chat_id, (0, 0))) if entry.actor_id == user_id else None,
             file,
         )
-        for entry, (_, text, file) in zip(entries, opened, strict=True)
+        for entry, (_, text, file) in zip(entries, await _opened(chats, entries), strict=True)
     ]
 
 
 async def entry_shapes(chats: ChatServices, entries: Sequence[Entry]) -> list[EntryShape]:
     """Numbered events of any type."""
-    opened = await _opened(chats, entries)
-    return [entry_shape(entry, *each) for entry, each in zip(entries, opened, strict=True)]
+    return [entry_shape(entry, *each) for entry, each in zip(entries, await _opened(chats, entries), strict=True)]
 
 
-async def _opened(chats: ChatServices, entries: Sequence[Entry]) -> list[tuple[EventData, str | None, FileInfo | None]]:
-    """Each entry's data, and a message's text and file. The keys of a page's authors are asked for in one go."""
-    data = [data_of(entry) for entry in entries]
-    sealed: list[Sealed] = []
-    for entry, each in zip(entries, data, strict=True):
-        if isinstance(each, MessageSent):
-            sealed.append((entry.chat_id, each.message_id, entry.actor_id, each.body))
-            file = sealed_file(entry.chat_id, entry.actor_id, each)
-            if file is not None:
-                sealed.append(file)
-    texts = iter(await chats.sealer.opened(sealed))
-    return [
-        (each, next(texts), None if each.file is None else read_file(next(texts)))
-        if isinstance(each, MessageSent)
-        else (each, None, None)
-        for each in data
-    ]
+async def _opened(chats: ChatServices, entries: Sequence[Entry]) -> list[Opened]:
+    """The keys of a page's authors are asked for in one go."""
+    return opened(entries, await chats.sealer.opened(sealed(entries)))

@@ -42,12 +42,13 @@ def at(
         from datetime import UTC, datetime
 
         from infra.cli import past
-        from infra.log_readers import open_log_reader
+        from infra.log_readers import discards_of, open_log_reader
 
         settings = settings_of(data)
         now = datetime.now(UTC)
         with ExitStack() as stack:
             reader = stack.enter_context(closing(open_log_reader(settings)))
+            discards = discards_of(settings)
             opened = None
             if reveal:
                 from infra.cli.reveal import revealing
@@ -55,9 +56,9 @@ def at(
                 opened = stack.enter_context(revealing(settings, f"at {place} {kind} {who}")).texts
             if kind is Kind.inbox:
                 user_id = user_id_of(settings, who)
-                inbox = asyncio.run(past.inbox_at(reader, place, now, user_id, limit, opened))
+                inbox = asyncio.run(past.inbox_at(reader, discards, place, now, user_id, limit, opened))
                 print(past.as_json(inbox) if style is Style.json else past.inbox_table(inbox))
                 return
             member = None if viewer is None else user_id_of(settings, viewer)
-            chat = asyncio.run(past.chat_at(reader, place, now, who, member, limit, opened))
+            chat = asyncio.run(past.chat_at(reader, discards, place, now, who, member, limit, opened))
             print(past.as_json(chat) if style is Style.json else past.chat_table(chat))

@@ -7,47 +7,66 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
+from msgspec import UNSET
 
-from api.past import Past, PastAnswer, PastInboxAnswer, masks, sealed, with_texts
-from commands.sealing import Sealed
+from api import bodies
+from api.past import Past, PastAnswer, PastInboxAnswer, with_bodies
+from api.shapes import MessageShape
 from events.log import Position
 from events.partitioner import partition_of
 from infra.cli.lines import Open
 from infra.memory.views import MemoryViews
+from projections.ports import Entry
 from projections.timeline import END
+from streams.batch import Discards
 from streams.log_reader import LogReader
 from streams.places import offsets_as_of
 from streams.time_travel import fold_chat, fold_chats_of
 
 
 async def chat_at(
-    reader: LogReader, place: str, now: datetime, chat_id: str, viewer: str | None, limit: int, opened: Open | None
+    reader: LogReader,
+    discards: Discards,
+    place: str,
+    now: datetime,
+    chat_id: str,
+    viewer: str | None,
+    limit: int,
+    opened: Open | None,
 ) -> PastAnswer:
     """`limit` 0: all messages. Raises BadPlace, NoSuchChat, Unavailable."""
     ends = offsets_as_of(place, reader, reader.ends(), now)
     views = MemoryViews()
-    await fold_chat(reader, views, chat_id, ends)
+    await fold_chat(reader, discards, views, chat_id, ends)
     past = Past(views, viewer)
     chat = await past.chat(chat_id)
     entries, has_more = await past.messages(chat, END, limit or None)
     as_of = str(Position(partition_of(chat_id, reader.partitions), chat.offset))
-    return past.answer(chat, as_of, entries, await _texts(sealed(entries), opened), has_more)
+    return past.answer(chat, as_of, entries, await _bodies(entries, opened), has_more)
 
 
 async def inbox_at(
-    reader: LogReader, place: str, now: datetime, user_id: str, limit: int, opened: Open | None
+    reader: LogReader,
+    discards: Discards,
+    place: str,
+    now: datetime,
+    user_id: str,
+    limit: int,
+    opened: Open | None,
 ) -> PastInboxAnswer:
     """`limit` 0: all chats. Raises BadPlace, Unavailable."""
     ends = offsets_as_of(place, reader, reader.ends(), now)
     views = MemoryViews()
-    await fold_chats_of(reader, views, user_id, ends)
+    await fold_chats_of(reader, discards, views, user_id, ends)
     items, last = await Past(views, user_id).inbox(limit or 1_000_000)
-    return PastInboxAnswer(with_texts(items, await _texts(sealed(last), opened)))
+    return PastInboxAnswer(with_bodies(items, await _bodies(last, opened)))
 
 
-async def _texts(bodies: Sequence[Sealed], opened: Open | None) -> Sequence[str | None]:
+async def _bodies(entries: Sequence[Entry], opened: Open | None) -> list[bodies.Opened]:
+    if opened is None:
+        return bodies.masked(entries)
     # Keys are asked for on a loop of their own, which cannot run inside this one.
-    return masks(bodies) if opened is None else await asyncio.to_thread(opened, bodies)
+    return bodies.opened(entries, await asyncio.to_thread(opened, bodies.sealed(entries)))
 
 
 def as_json(answer: PastAnswer | PastInboxAnswer) -> str:
@@ -71,9 +90,16 @@ def chat_table(answer: PastAnswer) -> str:
     if answer.has_more:
         lines.append(f"{'…':>7}")
     for message in answer.messages:
-        text = "(erased)" if message.text is None else _plain(message.text)
-        lines.append(f"{message.seq:>7} {message.sent_at:<24} {message.sender_id:<36} {text}")
+        lines.append(f"{message.seq:>7} {message.sent_at:<24} {message.sender_id:<36} {_said(message)}")
     return "\n".join(lines)
+
+
+def _said(message: MessageShape) -> str:
+    text = "(erased)" if message.text is None else _plain(message.text)
+    if message.kind == "TEXT":
+        return text
+    file = "" if message.file is UNSET else f" {_plain(message.file.name)}, {message.file.size:,} bytes"
+    return f"[{message.kind}{file}] {text}".rstrip()
 
 
 def inbox_table(answer: PastInboxAnswer) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 
 from infra.cli.console import progress
 from infra.cli.tail import Bounds, Span
-from infra.log_readers import open_log_reader
+from infra.log_readers import discards_of, open_log_reader
 from infra.settings import Settings
 from infra.sqlite.views import SqliteViews
-from streams.batch import BatchFold
+from streams.batch import BatchFold, Discards
 from streams.log_reader import LogReader
 from streams.statistics import Statistics
 
@@ -28,12 +28,12 @@ def run(settings: Settings, begin: str, until: str | None, style: str) -> None:
     """The whole command. Raises BadPlace, NoLog, Unavailable."""
     with closing(open_log_reader(settings)) as reader:
         bounds = Bounds(reader, Span(begin, until), lambda: datetime.now(UTC))
-        statistics = asyncio.run(_gather(reader, bounds))
+        statistics = asyncio.run(_gather(reader, discards_of(settings), bounds))
     told = statistics.told()
     print(json.dumps(told) if style == "json" else as_text(told))
 
 
-async def _gather(reader: LogReader, bounds: Bounds) -> Statistics:
+async def _gather(reader: LogReader, discards: Discards, bounds: Bounds) -> Statistics:
     """Fold from the beginning, for only the fold knows a message's number; into a file, so memory stays flat."""
     statistics = Statistics(bounds.offsets)
     with TemporaryDirectory(prefix="tidings-stats-") as folder, progress() as bars:
@@ -41,7 +41,7 @@ async def _gather(reader: LogReader, bounds: Bounds) -> Statistics:
         task = bars.add_task("Folding the log", total=sum(bounds.ends.values()))
         try:
             for partition, end in bounds.ends.items():
-                fold = BatchFold(store)
+                fold = BatchFold(store, discards=discards)
                 for batch in reader.batches(partition, 0, end):
                     left = list(batch)
                     while left:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
 from events.log import Position
+from infra.kafka.client import ANSWER_S, settings, translated
 from infra.kafka.reader import PartitionReader
 from infra.kafka.sender import Sender
 from infra.kafka.topics import Topic, Topics
@@ -15,9 +19,9 @@ _AT_ONCE = 1_000
 
 
 class KafkaDiscards:
-    """Discards. Made by `open`."""
+    """Discards. Made by `open`, or only to read: where there is no topic yet, nothing is discarded."""
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
+    def __init__(self, bootstrap: str, topic: str = TOPIC) -> None:
         self._bootstrap = bootstrap
         self._topic = topic
 
@@ -43,7 +47,21 @@ class KafkaDiscards:
         finally:
             await sender.close()
 
+    def _is_there(self) -> bool:
+        admin = AdminClient(settings(self._bootstrap))
+        with translated():
+            asked = admin.describe_topics(TopicCollection([self._topic]), request_timeout=ANSWER_S)[self._topic]
+            try:
+                asked.result()
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    return False
+                raise
+        return True
+
     def _read(self) -> list[Position]:
+        if not self._is_there():
+            return []
         reader = PartitionReader(self._bootstrap, self._topic, 0)
         try:
             found: list[Position] = []

@@ -21,6 +21,7 @@ import pytest
 from infra.cli.past import as_json, chat_at, inbox_at
 from infra.cli.reveal import revealing
 from infra.layout import accounts_file, log_file
+from infra.log_readers import discards_of
 from infra.settings import load_settings
 from infra.sqlite.log_reader import SqliteLogReader
 from tests.support.caller import PASSWORD, Caller, Newcomers, new_id, newcomers, succeeded
@@ -43,9 +44,9 @@ def ana(newcomer: Newcomers) -> Caller:
     return newcomer("ana")
 
 
-def position_of(user: Caller, chat_id: str, text: str) -> str:
+def position_of(user: Caller, chat_id: str, text: str, **more: object) -> str:
     """Where a message now sent stands in the log."""
-    body = {"message_id": new_id(), "kind": "TEXT", "text": text}
+    body = {"message_id": new_id(), "kind": "TEXT", "text": text, **more}
     position: str = succeeded(user.post(f"/chats/{chat_id}/messages", body), 201)["position"]
     return position
 
@@ -127,6 +128,8 @@ def test_a_chat_is_shown_as_it_was_served_at_each_position(server: Server, newco
     does(ana, "POST", "/members", {"user_ids": [cleo.user_id]})
     note(position_of(cleo, chat_id, "me too"))
     note(position_of(ben, other, "somewhere else"))
+    plan = ben.upload(b"the plan", "plan.txt")
+    note(position_of(ben, chat_id, "as agreed", kind="FILE", file_id=plan["file_id"]))
     does(ben, "POST", "/delivered", {"up_to_seq": 6})
     does(ana, "PUT", f"/members/{cleo.user_id}/role", {"role": "admin"})
     does(cleo, "DELETE", f"/members/{ben.user_id}")
@@ -134,17 +137,24 @@ def test_a_chat_is_shown_as_it_was_served_at_each_position(server: Server, newco
 
     now = datetime.now(UTC)
     settings = load_settings({"data": server.data})
+    discards = discards_of(settings)
     with closing(SqliteLogReader(log_file(server.data))) as reader, revealing(settings, "a test") as revealer:
         for position, told in served:
-            past = asyncio.run(chat_at(reader, position, now, chat_id, ana.user_id, 0, revealer.texts))
+            past = asyncio.run(chat_at(reader, discards, position, now, chat_id, ana.user_id, 0, revealer.texts))
             shown = json.loads(as_json(past))
             assert shown["chat"] == told["chat"]
             assert shown["messages"] == told["messages"]
             assert shown["receipts"] == told["receipts"]
             assert shown["head_seq"] == told["chat"]["head_seq"]
-            inbox = asyncio.run(inbox_at(reader, position, now, ben.user_id, 0, revealer.texts))
+            inbox = asyncio.run(inbox_at(reader, discards, position, now, ben.user_id, 0, revealer.texts))
             assert json.loads(as_json(inbox))["items"] == told["inbox"]
 
+    [sent] = [message for message in served[-1][1]["messages"] if message["kind"] == "FILE"]
+    assert sent["file"]["name"] == "plan.txt"
+    last = run(server.data, "at", served[-1][0], "chat", chat_id, "--reveal", "--format", "table").stdout
+    assert "[FILE plan.txt, 8 bytes] as agreed" in last
+    kept_to_itself = json.loads(run(server.data, "at", served[-1][0], "chat", chat_id).stdout)
+    assert "plan.txt" not in json.dumps(kept_to_itself)
     position, told = served[4]
     everybody = json.loads(run(server.data, "at", position, "chat", chat_id).stdout)
     assert everybody["chat"] == {**told["chat"], "me": None}

@@ -10,19 +10,24 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from events.ids import uuid7
+from events.types import MessageSent
 from infra.layout import views_file
 from tests.live.generations.test_dead_letters import poison
 from tests.live.generations.test_rebuilding import make, talk
 from tests.support.cli import environment, run
-from tests.support.history import ROOM
+from tests.support.history import BEN, NOON, ROOM, History
 from tests.support.prometheus import check_told, sample
 from tests.support.server import ROOT
+
+OUTCOMES = ("applied", "void", "repeats", "parked")
 
 
 @pytest.fixture
@@ -48,14 +53,26 @@ def test_every_record_is_applied_void_a_repeat_or_parked(data: Path) -> None:
     assert "all is counted" in run(data, "audit").stdout
 
 
+def test_duckdb_counts_the_same_records(data: Path) -> None:
+    history = History()
+    at = NOON + timedelta(seconds=90)
+    for _ in range(2):
+        history.add(BEN, MessageSent(uuid7(at), "TEXT", b"x"), chat_id=uuid7(at))  # of a chat that there is not
+    make(data, [(record.key, record.value) for record in history.records])
+    assert run(data, "dead-letters", "discard", "0:11").status == 0
+    make(data, [])
+    [partition] = audited(data, 0)["partitions"]
+    assert min(partition[each] for each in ("applied", "void", "parked")) > 0
+    query = "SELECT count(*) AS n FROM (SELECT position FROM events UNION ALL SELECT position FROM unreadable)"
+    whole = json.loads(run(data, "sql", query, "--output", "json").stdout)
+    assert whole["n"] == partition["events"] == sum(partition[each] for each in OUTCOMES)
+
+
 def test_prometheus_is_told_what_the_last_round_found(data: Path) -> None:
     with auditing(data) as url:
         told = settled(url, mismatched=0)
         check_told(told, "audit")
-        outcomes = [
-            sample(told, "tidings_audit_records", partition="0", outcome=each)
-            for each in ("applied", "void", "repeats", "parked")
-        ]
+        outcomes = [sample(told, "tidings_audit_records", partition="0", outcome=each) for each in OUTCOMES]
         assert outcomes == [11, 0, 0, 6]
         assert sample(told, "tidings_generation_served") == 1
         assert sample(told, "tidings_generation_lag", generation="1") == 0

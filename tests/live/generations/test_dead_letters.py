@@ -6,15 +6,20 @@ import asyncio
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+import streams.batch
 from events.ids import uuid7
-from events.types import MessageSent
+from events.types import MessageRead, MessageSent
 from infra.layout import log_file
 from infra.sqlite.log import SqliteLog
+from projections.fold import fold_record
 from tests.live.conftest import MakeServer
 from tests.live.generations.test_rebuilding import make, talk, verdict
 from tests.support.cli import run
-from tests.support.history import BEN, NOON, ROOM, Clock, History
+from tests.support.history import ANA, BEN, NOON, ROOM, Clock, History
 from tests.support.logs import append_all
 
 
@@ -58,6 +63,38 @@ def test_what_waits_is_released_once_its_poison_is_discarded(make_server: MakeSe
     assert run(server.data, "projections", "rebuild", "timeline").status == 0
     compared = verdict(server.data)
     assert (compared["verdict"], compared["entries"]) == ("same", 15)
+
+
+def test_what_was_discarded_is_passed_over_by_whoever_looks_back_or_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that parked its chat by a defect that was mended since, after somebody had discarded it."""
+
+    def failing(changes: Any, hot: Any, record: Any, *rest: Any) -> None:
+        if record.offset == 5:
+            raise ValueError("a defect")
+        fold_record(changes, hot, record, *rest)
+
+    reading = History()
+    reading.add(ANA, MessageRead(11))
+    with monkeypatch.context() as old_code:
+        old_code.setattr(streams.batch, "fold_record", failing)
+        make(tmp_path, talk())
+        assert run(tmp_path, "dead-letters", "discard", "0:5").status == 0
+        make(tmp_path, [(record.key, record.value) for record in reading.records])
+
+    def at(place: str) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(run(tmp_path, "at", place, "chat", ROOM).stdout)
+        return told
+
+    assert at("0:4")["head_seq"] == 5
+    assert at("0:9")["head_seq"] == 5, "it stood still then"
+    assert [message["seq"] for message in at("end")["messages"]] == list(range(2, 11))
+    counted = json.loads(run(tmp_path, "audit", "--json").stdout)
+    assert (counted["mismatched"], counted["partitions"][0]["void"]) == (0, 2)
+    assert json.loads(run(tmp_path, "stats", "--format", "json").stdout)["refused"] == 1, "there is no message 11"
+    [item] = json.loads(run(tmp_path, "at", "end", "inbox", ANA).stdout)["items"]
+    assert item["head_seq"] == 10
 
 
 def test_without_a_server_it_is_noted_and_done_at_the_next_start(tmp_path: Path) -> None:
