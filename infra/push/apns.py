@@ -18,11 +18,11 @@ import jwt
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from hpack import NeverIndexedHeaderTuple
 
 from commands.devices import Environment
 from commands.errors import Invalid
-from infra.push.http2 import Answer, Broken, Headers, Http2Line, NotSent
+from infra.push.frames import Fields
+from infra.push.http2 import Answer, Broken, Http2Line, NotSent
 from infra.push.retry_after import seconds
 from streams.push.ports import Outcome, Push
 
@@ -38,6 +38,9 @@ RENEW_AFTER = timedelta(minutes=40)
 ANSWER_S = 10.0
 TRIES = 3
 """For requests that the server never looked at, because it closed the connection."""
+UNSENT = Outcome(
+    "busy", f"the service did not look at it in {TRIES} tries: if it finds our tokens old, is the clock right?"
+)
 _DEAD = frozenset(("BadDeviceToken", "DeviceTokenNotForTopic", "Unregistered", "ExpiredToken"))
 
 
@@ -110,40 +113,61 @@ class Apns:
         self._opening = asyncio.Lock()
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
-        return await asyncio.gather(*(self._send(push) for push in pushes))
+        bodies = [payload(push) for push in pushes]
+        outcomes = {
+            index: Outcome("refused", f"the payload has {len(body)} bytes")
+            for index, body in enumerate(bodies)
+            if len(body) > MAX_PAYLOAD
+        }
+        left = [index for index in range(len(pushes)) if index not in outcomes]
+        for _ in range(TRIES):
+            unsent: list[int] = []
+            for environment in {pushes[index].device.environment for index in left}:
+                some = [index for index in left if pushes[index].device.environment == environment]
+                for index, outcome in zip(some, await self._try(environment, pushes, bodies, some), strict=True):
+                    outcomes[index] = outcome or UNSENT
+                    if outcome is None:
+                        unsent.append(index)
+            left = unsent
+        return [outcomes[index] for index in range(len(pushes))]
 
     async def close(self) -> None:
         for line in self._lines.values():
             line.close()
         self._lines.clear()
 
-    async def _send(self, push: Push) -> Outcome:
-        body = payload(push)
-        if len(body) > MAX_PAYLOAD:
-            return Outcome("refused", f"the payload has {len(body)} bytes")
+    async def _try(
+        self, environment: Environment, pushes: Sequence[Push], bodies: Sequence[bytes], some: Sequence[int]
+    ) -> list[Outcome | None]:
+        """Send some of them. None for what the service did not look at."""
         try:
-            answer = await self._posted(push, body)
-        except (Broken, NotSent) as error:
-            return Outcome("busy", str(error))
-        return outcome(answer, self._now)
+            line = await self._line(self._urls[environment])
+        except Broken as error:
+            return [Outcome("busy", str(error))] * len(some)
+        token = self._token.text
+        shared = self._shared(token)
+        answers = [
+            line.post(f"/3/device/{pushes[index].device.token}", shared, _own(pushes[index]), bodies[index])
+            for index in some
+        ]
+        try:
+            await asyncio.wait(answers)
+        finally:
+            for answer in answers:
+                answer.cancel()
+        return [self._outcome(answer, token) for answer in answers]
 
-    async def _posted(self, push: Push, body: bytes) -> Answer:
-        """Raises Broken and NotSent."""
-        path = f"/3/device/{push.device.token}"
-        for _ in range(TRIES):
-            line = await self._line(self._urls[push.device.environment])
-            token = self._token.text
-            try:
-                answer = await line.post(path, self._headers(push, token), body)
-            except NotSent as error:
-                unsent = error
-                continue
-            if answer.status == 403 and _said(answer).get("reason") == "ExpiredProviderToken":
-                self._token.renew(token)
-                unsent = NotSent("the service finds every token too old: is the clock right?")
-                continue
-            return answer
-        raise unsent
+    def _outcome(self, answer: asyncio.Future[Answer], token: str) -> Outcome | None:
+        error = answer.exception()
+        if isinstance(error, NotSent):
+            return None
+        if isinstance(error, Broken):
+            return Outcome("busy", str(error))
+        result = answer.result()
+        if result.status == 403 and _said(result).get("reason") == "ExpiredProviderToken":
+            self._token.renew(token)
+            return None
+        return outcome(result, self._now)
 
     async def _line(self, url: str) -> Http2Line:
         async with self._opening:
@@ -152,18 +176,22 @@ class Apns:
                 line = self._lines[url] = await Http2Line.open(url, self._tls, self._answer_s)
             return line
 
-    def _headers(self, push: Push, token: str) -> Headers:
-        return [
+    def _shared(self, token: str) -> Fields:
+        return (
             ("authorization", f"bearer {token}"),
             ("apns-topic", self._key.topic),
             ("apns-push-type", "alert"),
             ("apns-priority", "10"),
-            NeverIndexedHeaderTuple("apns-expiration", str(int(push.expires_at.timestamp()))),
-            NeverIndexedHeaderTuple("apns-collapse-id", push.chat_id),
-            NeverIndexedHeaderTuple(
-                "apns-id", str(uuid5(NAMESPACE_URL, f"{push.device.token}/{push.chat_id}/{push.seq}"))
-            ),
-        ]
+        )
+
+
+def _own(push: Push) -> Fields:
+    apns_id = uuid5(NAMESPACE_URL, f"{push.device.token}/{push.chat_id}/{push.seq}")
+    return (
+        ("apns-expiration", str(int(push.expires_at.timestamp()))),
+        ("apns-collapse-id", push.chat_id),
+        ("apns-id", str(apns_id)),
+    )
 
 
 def payload(push: Push) -> bytes:
