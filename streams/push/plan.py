@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from commands.attachments import read_file, sealed_file
 from commands.chat import Chat, Member
 from commands.devices import Addressee, DeviceStore
 from commands.errors import Corrupt, Unavailable
@@ -54,6 +55,17 @@ class _Case:
     members: list[Member]
 
 
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """None where there is none, or it was erased."""
+
+    text: str | None
+    file_name: str | None
+
+
+_NOTHING = _Content(None, None)
+
+
 class Planner:
     """All of it raises Unavailable when views or SQL are away; then nothing has happened."""
 
@@ -79,12 +91,12 @@ class Planner:
         addressees = await self._addressees(cases)
         if not addressees:
             return [], late
-        muted, online, badges, names, texts = await asyncio.gather(
+        muted, online, badges, names, contents = await asyncio.gather(
             self._muted(cases, addressees),
             self._online_among(addressees),
             self._badges(addressees),
             self._names_of(cases),
-            self._texts(cases, addressees),
+            self._contents(cases, addressees),
         )
         pushes: list[tuple[Wanted, Push]] = []
         for case in cases:
@@ -94,8 +106,8 @@ class Planner:
                     continue
                 for each in addressees.get(user_id, ()):
                     if case.wanted.device_id in (None, each.device.device_id):
-                        text = texts.get((case.chat.chat_id, case.entry.seq))
-                        push = _push(case, each, text, names.get(case.entry.actor_id), badges[user_id])
+                        content = contents.get((case.chat.chat_id, case.entry.seq), _NOTHING)
+                        push = _push(case, each, content, names.get(case.entry.actor_id), badges[user_id])
                         pushes.append((case.wanted, push))
         return pushes, late
 
@@ -177,23 +189,34 @@ class Planner:
         users = await self._names.users({case.entry.actor_id for case in cases})
         return {user.user_id: user.display_name for user in users}
 
-    async def _texts(
+    async def _contents(
         self, cases: Sequence[_Case], addressees: Mapping[str, list[Addressee]]
-    ) -> dict[tuple[str, int], str | None]:
-        """(chat, seq) → text, of messages that somebody wants to be shown."""
-        shown: dict[tuple[str, int], Sealed] = {}
-        for case in cases:
-            if any(each.push_preview for member in case.members for each in addressees.get(member.user_id, ())):
-                entry, message = case.entry, case.message
-                shown[entry.chat_id, entry.seq] = (entry.chat_id, message.message_id, entry.actor_id, message.body)
-        await self._sealer.warm(author_id for _, _, author_id, _ in shown.values())
-        return {key: self._opened(sealed) for key, sealed in shown.items()}
+    ) -> dict[tuple[str, int], _Content]:
+        """(chat, seq) → what is said, of messages that somebody wants to be shown."""
+        shown = [
+            case
+            for case in cases
+            if any(each.push_preview for member in case.members for each in addressees.get(member.user_id, ()))
+        ]
+        await self._sealer.warm({case.entry.actor_id for case in shown})
+        return {(case.entry.chat_id, case.entry.seq): self._content(case) for case in shown}
+
+    def _content(self, case: _Case) -> _Content:
+        entry, message = case.entry, case.message
+        body = self._opened((entry.chat_id, message.message_id, entry.actor_id, message.body))
+        file = sealed_file(entry.chat_id, entry.actor_id, message)
+        try:
+            info = None if file is None else read_file(self._opened(file))
+        except Corrupt as error:
+            logger.error("a push goes without its file's name: %s", error)
+            info = None
+        return _Content(body, None if info is None else info.name)
 
     def _opened(self, sealed: Sealed) -> str | None:
         try:
             return self._sealer.open(*sealed)
         except Corrupt as error:
-            logger.error("a push goes without its text: %s", error)
+            logger.error("a push goes without what cannot be opened: %s", error)
             return None
 
 
@@ -204,11 +227,11 @@ def _members(chat: Chat, user_id: str | None) -> Collection[Member]:
     return () if member is None else (member,)
 
 
-def _push(case: _Case, addressee: Addressee, text: str | None, sender: str | None, badge: int) -> Push:
+def _push(case: _Case, addressee: Addressee, content: _Content, sender: str | None, badge: int) -> Push:
     title: str | None
     if addressee.push_preview:
         chat_title = None if case.chat.kind == "direct" else case.chat.title or ""
-        title, body = words(addressee.locale, case.message.kind, text, sender, chat_title)
+        title, body = words(addressee.locale, case.message.kind, content.text, sender, chat_title, content.file_name)
     else:
         title, body = without_content(addressee.locale)
     return Push(

@@ -10,6 +10,9 @@ from events.types import MessageKind
 MAX_TITLE = 100
 """Characters. With `MAX_BODY` this stays far below the 4 KB that providers take, whatever the script."""
 MAX_BODY = 240
+MAX_NAME = 60
+"""Of a file's name, the last ones among them: they tell what it is."""
+_ENDING = 12
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
 
@@ -46,15 +49,20 @@ def words(
     text: str | None,
     sender: str | None,
     chat_title: str | None,
+    file_name: str | None = None,
 ) -> tuple[str | None, str]:
-    """(title, body). `text` is None where it was erased; `chat_title` is None in a direct chat."""
+    """(title, body). `text` and `file_name` are None where they were erased; `chat_title` is None in a direct chat.
+
+    A picture's name is a camera's, so it is not told.
+    """
     its = language(locale)
     said = _line(text or "", MAX_BODY)
     match kind:
         case "IMAGE":
             said = f"📷 {said or its.photo}"
         case "FILE":
-            said = f"📎 {said or its.file}"
+            file = _file(file_name) if file_name else ""
+            said = f"📎 {': '.join(filter(None, (file, said))) or its.file}"
         case "TEXT":
             said = said or its.new_message
     name = _line(sender or its.somebody, MAX_TITLE)
@@ -66,6 +74,11 @@ def words(
 def without_content(locale: str | None) -> tuple[None, str]:
     """(title, body) for those who want nothing shown: neither who wrote, nor where, nor what."""
     return None, language(locale).new_message
+
+
+def _file(name: str) -> str:
+    name = _line(name, 2 * MAX_BODY)
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - _ENDING - 1].rstrip()}…{name[-_ENDING:].lstrip()}"
 
 
 def _line(text: str, limit: int) -> str:

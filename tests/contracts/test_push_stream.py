@@ -59,11 +59,36 @@ async def test_images_and_files_are_named_in_the_readers_language(our: Street) -
     }
 
 
+async def test_a_file_is_told_by_its_name_and_a_picture_is_not(our: Street) -> None:
+    ana, ben = await our.person("ana"), await our.person("ben", "ben", locale="fr")
+    chat, group = await our.direct(ana, ben), await our.group(ana, ben)
+    await our.say(chat, ana, "", "FILE", "plan.pdf")
+    await our.say(chat, ana, "as agreed", "FILE", "plan.pdf")
+    await our.say(group, ana, "", "FILE", "plan.pdf")
+    await our.say(group, ana, "", "IMAGE", "DSC_0042.JPG")
+    assert await our.pushed(4) == [
+        ("ben", "Ana", "📎 plan.pdf"),
+        ("ben", "Ana", "📎 plan.pdf: as agreed"),
+        ("ben", "Tea", "Ana: 📎 plan.pdf"),
+        ("ben", "Tea", "Ana: 📷 Photo"),
+    ]
+
+
+async def test_an_erased_persons_file_has_no_name(our: Street) -> None:
+    ana, ben = await our.person("ana"), await our.person("ben", "ben", locale="de")
+    await our.say(await our.direct(ana, ben), ana, "", "FILE", "plan.pdf")
+    await our.its.store.erase(ana, our.clock())
+    our.its.sealer.forget(ana)
+    assert await our.pushed(1) == [("ben", "Jemand", "📎 Datei")]
+
+
 async def test_who_wants_no_preview_is_shown_nothing(our: Street) -> None:
     ana = await our.person("ana")
     ben = await our.person("ben", "ben", push_preview=False, locale="ko")
-    await our.say(await our.group(ana, ben), ana, "secret")
-    assert await our.pushed(1) == [("ben", None, "새 메시지")]
+    group = await our.group(ana, ben)
+    await our.say(group, ana, "secret")
+    await our.say(group, ana, "", "FILE", "secret.pdf")
+    assert await our.pushed(2) == [("ben", None, "새 메시지")] * 2
 
 
 async def test_who_is_online_is_left_out_and_who_is_away_is_not(our: Street) -> None:
@@ -178,8 +203,8 @@ async def test_a_busy_provider_is_tried_again_for_that_device_alone(our: Street)
         our.clock.advance(DELAYS_S[1])
         await provider.got(4)
         await until(lambda: ("busy", "sent") in our.results())
+        await until(lambda: our.stream.counts.retries == 2)
     assert [push.device.token for push in provider.given[2:]] == ["busy", "busy"]
-    assert our.stream.counts.retries == 2
 
 
 async def test_when_the_provider_says_so_is_early_enough(our: Street) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from api.presence import Presence
+from commands.attachments import seal_file
 from commands.devices import Device, Platform
+from commands.files import FileInfo
 from commands.users import Account
 from events.ids import direct_chat_id, uuid7
 from events.types import ChatCreated, Data, MessageKind, MessageRead, MessageSent
@@ -114,11 +116,19 @@ class Street:
         await self.happen(members[0], ChatCreated("group", title, False, "since_join", list(members)), chat_id)
         return chat_id
 
-    async def say(self, chat_id: str, author: str, text: str = "hello", kind: MessageKind = "TEXT") -> str:
+    async def say(
+        self, chat_id: str, author: str, text: str = "hello", kind: MessageKind = "TEXT", file: str | None = None
+    ) -> str:
+        """`file`: its name."""
         message_id = uuid7(self.clock())
         await self.its.sealer.warm([author])
-        sealed = self.its.sealer.seal(chat_id, message_id, author, text)
-        await self.happen(author, MessageSent(message_id, kind, sealed), chat_id)
+        body = self.its.sealer.seal(chat_id, message_id, author, text)
+        sent = MessageSent(message_id, kind, body)
+        if file is not None:
+            info = FileInfo(uuid7(self.clock()), file, "application/pdf", 5, "ab" * 32, self.clock())
+            about = seal_file(self.its.sealer, chat_id, message_id, author, info)
+            sent = MessageSent(message_id, kind, body, info.file_id, None, about)
+        await self.happen(author, sent, chat_id)
         return message_id
 
     async def read(self, chat_id: str, user_id: str, up_to: int) -> None:
