@@ -10,8 +10,9 @@ import msgspec
 from commands.errors import Corrupt
 from infra.analysts.storage import Storage
 
-NAME = "manifest.json"
-UNDER_WAY = "manifest.part.json"
+NAME = "_manifest.json"
+"""With an underscore, at which pandas, Spark and their like pass it over when they are given the folder."""
+UNDER_WAY = "_manifest.part.json"
 """The same while an export is under way, for the one that takes it up again."""
 
 

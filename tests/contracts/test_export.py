@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -158,6 +159,17 @@ async def test_files_lie_by_date_and_hour_and_the_manifest_knows_them(
     assert {int(name): offset for name, offset in made.to_offsets.items()} == await log.end()
 
 
+async def test_whoever_is_given_the_folder_reads_it_whole(log: SqliteLog, settings: Settings, tmp_path: Path) -> None:
+    """As pandas does, and with globs and by the layout that Spark and Hive know, as DuckDB does."""
+    out = tmp_path / "out"
+    made = run(settings, out, workers=1)
+    table = pq.read_table(out)
+    assert table.num_rows == made.events
+    assert sorted(set(table.column("hour").to_pylist())) == [12, 13, 14, 15]
+    query = f"SELECT count(*), count(DISTINCT hour) FROM read_parquet('{out}/**/*.parquet', hive_partitioning = true)"
+    assert duckdb.sql(query).fetchall() == [(made.events, 4)]
+
+
 async def test_a_repeat_gives_the_same_bytes_in_one_process_or_several(
     log: SqliteLog, settings: Settings, tmp_path: Path
 ) -> None:
@@ -250,5 +262,5 @@ async def test_another_logs_manifest_is_refused(log: SqliteLog, settings: Settin
     with pytest.raises(Fault, match="is of the log another"):
         following_on_of(other, settings)
     (tmp_path / "out" / manifests.NAME).write_text("{}")
-    with pytest.raises(Corrupt, match=r"manifest\.json is no manifest"):
+    with pytest.raises(Corrupt, match=r"_manifest\.json is no manifest"):
         manifests.read(Folder(tmp_path / "out"))

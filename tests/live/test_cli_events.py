@@ -213,7 +213,7 @@ def exported(stopped: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("export")
     done = run(stopped, "events", "export", "--out", str(out), "--workers", "1")
     assert done.status == 0, done.stderr
-    assert json.loads(done.stdout)["manifest"] == f"{out}/manifest.json"
+    assert json.loads(done.stdout)["manifest"] == f"{out}/_manifest.json"
     return out
 
 
@@ -287,7 +287,7 @@ def test_what_cannot_be_asked_or_exported_is_said_so(stopped: Path, exported: Pa
     again = run(stopped, "events", "export", "--out", str(exported), "--since-manifest", "--workers", "1")
     assert again.status == 0, again.stderr
     elsewhere = run(
-        stopped, "events", "export", "--out", str(tmp_path), "--since-manifest", str(exported / "manifest.json")
+        stopped, "events", "export", "--out", str(tmp_path), "--since-manifest", str(exported / "_manifest.json")
     )
     assert json.loads(elsewhere.stdout)["events"] == 0
 
