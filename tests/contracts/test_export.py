@@ -167,7 +167,7 @@ async def test_whoever_is_given_the_folder_reads_it_whole(log: SqliteLog, settin
     assert table.num_rows == made.events
     assert sorted(set(table.column("hour").to_pylist())) == [12, 13, 14, 15]
     query = f"SELECT count(*), count(DISTINCT hour) FROM read_parquet('{out}/**/*.parquet', hive_partitioning = true)"
-    assert duckdb.sql(query).fetchall() == [(made.events, 4)]
+    assert duckdb.execute(query).fetchall() == [(made.events, 4)]
 
 
 async def test_a_repeat_gives_the_same_bytes_in_one_process_or_several(

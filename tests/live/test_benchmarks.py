@@ -44,6 +44,12 @@ def test_the_log_benchmark_runs(tmp_path: Path) -> None:
     assert [(cost["burst"], cost["commits"]) for cost in figures["costs"]] == [(1, 60), (20, 3)]
 
 
+def test_the_export_benchmark_runs_and_repeats_itself(tmp_path: Path) -> None:
+    figures = run(tmp_path / "figures.json", "export", "--events", "500", "--chats", "20", "--workers", "1")
+    (found,) = figures["exported"]
+    assert (found["events"], found["counted"], found["is_repeated"]) == (500, 500, True)
+
+
 def test_the_push_benchmark_runs_and_loses_nothing(tmp_path: Path) -> None:
     sizes = ["--people", "4", "--rate", "60", "--seconds", "1", "--iphones", "1", "--androids", "1"]
     (step,) = run(tmp_path / "figures.json", "push", *sizes)["steps"]
