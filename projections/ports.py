@@ -177,11 +177,17 @@ class ChatViews(Protocol):
     async def chat(self, chat_id: str) -> Chat | None:
         """Head and current members."""
 
+    async def chats(self, chat_ids: Collection[str]) -> dict[str, Chat]:
+        """The same of many; chats without any folded record are absent."""
+
     async def chats_of(self, user_id: str) -> list[str]:
         """Ids of the chats that the user is in now, in no order."""
 
     async def summaries(self, user_id: str, chat_ids: Collection[str]) -> list[Summary]:
         """Those of the chats that the user is in, in no order."""
+
+    async def unread_of(self, user_ids: Collection[str]) -> dict[str, int]:
+        """How many messages each of these users has not read, over all chats."""
 
     async def members(self, chat_id: str, after: str, limit: int) -> list[Member]:
         """Current members with `user_id > after`, by user id."""

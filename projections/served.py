@@ -31,11 +31,17 @@ class ServedViews:
     async def chat(self, chat_id: str) -> Chat | None:
         return await (await self.now()).chat(chat_id)
 
+    async def chats(self, chat_ids: Collection[str]) -> dict[str, Chat]:
+        return await (await self.now()).chats(chat_ids)
+
     async def chats_of(self, user_id: str) -> list[str]:
         return await (await self.now()).chats_of(user_id)
 
     async def summaries(self, user_id: str, chat_ids: Collection[str]) -> list[Summary]:
         return await (await self.now()).summaries(user_id, chat_ids)
+
+    async def unread_of(self, user_ids: Collection[str]) -> dict[str, int]:
+        return await (await self.now()).unread_of(user_ids)
 
     async def members(self, chat_id: str, after: str, limit: int) -> list[Member]:
         return await (await self.now()).members(chat_id, after, limit)

@@ -54,7 +54,7 @@ class CassandraFoldStore(CassandraChatViews):
         return {partition: offset for partition, offset, _ in rows}
 
     async def load(self, chat_ids: Collection[str]) -> dict[str, Chat]:
-        return await self._load(chat_ids)
+        return await self.chats(chat_ids)
 
     async def first_uses(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], FirstUse]:
         return await first_uses(self._keyspace, pairs)

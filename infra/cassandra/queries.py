@@ -16,6 +16,7 @@ from infra.cassandra.logical import logical_rows
 from infra.cassandra.serialise import composite
 from infra.cassandra.tables import PROJECTION, bucket_of, id_of, key_of, week_of
 from infra.cassandra.timeline import Heads, Timeline
+from infra.cassandra.unread import unread_of
 from projections.inspection import Whole
 from projections.logical import hash_of
 from projections.ports import Entry, FileUse, FirstUse, Membership, Page, Parked, Refused, Summary
@@ -46,9 +47,9 @@ class CassandraChatViews:
         return {partition: offset for partition, offset, _ in rows}
 
     async def chat(self, chat_id: str) -> Chat | None:
-        return (await self._load((chat_id,))).get(chat_id)
+        return (await self.chats((chat_id,))).get(chat_id)
 
-    async def _load(self, chat_ids: Collection[str]) -> dict[str, Chat]:
+    async def chats(self, chat_ids: Collection[str]) -> dict[str, Chat]:
         found = await load_chats(self._keyspace, chat_ids)
         self._heads.note({chat_id: chat.seq for chat_id, chat in found.items()})
         return found
@@ -61,6 +62,9 @@ class CassandraChatViews:
         found = await summaries(self._keyspace, user_id, chat_ids)
         self._heads.note({summary.chat.chat_id: summary.chat.seq for summary in found})
         return found
+
+    async def unread_of(self, user_ids: Collection[str]) -> dict[str, int]:
+        return await unread_of(self._keyspace, user_ids)
 
     async def members(self, chat_id: str, after: str, limit: int) -> list[Member]:
         return [Member(*row) for row in await self._keyspace.read_one(self._reads.members, chat_id, after, limit)]

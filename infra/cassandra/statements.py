@@ -66,9 +66,12 @@ class Reads:
     chats: str
     chats_in_short: str
     chat_and_member: str
+    marks_in: str
+    """Of any of some chats, any of some members."""
     members: str
     last_seq: str
     chats_of: str
+    chats_of_all: str
     listed: str
     """One chat in the lists of some users."""
     entries_up: str
@@ -105,6 +108,10 @@ class Reads:
             chats=f"{chat} WHERE chat_id IN ?",
             chats_in_short=f"{chat} WHERE chat_id IN ? PER PARTITION LIMIT {WHOLE}",
             chat_and_member=f"{chat} WHERE chat_id = ? AND user_id = ?",
+            marks_in=(
+                f"SELECT chat_id, user_id, left_seq, last_n, read_n FROM {keyspace}.chats "
+                "WHERE chat_id IN ? AND user_id IN ?"
+            ),
             members=(
                 f"SELECT {MEMBER} FROM {keyspace}.chats WHERE chat_id = ? AND user_id > ? AND left_seq = 0 "
                 "LIMIT ? ALLOW FILTERING"
@@ -115,6 +122,7 @@ class Reads:
                 f"SELECT user_id, joined_seq, left_seq, offset FROM {keyspace}.chats_by_user "
                 "WHERE user_id IN ? AND chat_id = ?"
             ),
+            chats_of_all=f"SELECT user_id, chat_id, left_seq FROM {keyspace}.chats_by_user WHERE user_id IN ?",
             entries_up=f"{span} ORDER BY seq ASC LIMIT ?",
             entries_down=f"{span} LIMIT ?",
             messages_up=f"{messages} ORDER BY seq ASC LIMIT ? ALLOW FILTERING",

@@ -68,6 +68,9 @@ class MemoryViews:
     async def chat(self, chat_id: str) -> Chat | None:
         return (await self.load([chat_id])).get(chat_id)
 
+    async def chats(self, chat_ids: Collection[str]) -> dict[str, Chat]:
+        return await self.load(chat_ids)
+
     async def chats_of(self, user_id: str) -> list[str]:
         return [chat_id for chat_id, chat in self._chats.items() if user_id in chat.members]
 
@@ -78,6 +81,16 @@ class MemoryViews:
             for chat in chats
             if user_id in chat.members
         ]
+
+    async def unread_of(self, user_ids: Collection[str]) -> dict[str, int]:
+        return {
+            user_id: sum(
+                max(0, chat.n - chat.members[user_id].read_n)
+                for chat in self._chats.values()
+                if user_id in chat.members
+            )
+            for user_id in user_ids
+        }
 
     async def members(self, chat_id: str, after: str, limit: int) -> list[Member]:
         chat = self._chats.get(chat_id)

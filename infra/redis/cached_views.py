@@ -44,11 +44,17 @@ class CachedViews:
     async def chat(self, chat_id: str) -> Chat | None:
         return await self._views.chat(chat_id)
 
+    async def chats(self, chat_ids: Collection[str]) -> dict[str, Chat]:
+        return await self._views.chats(chat_ids)
+
     async def chats_of(self, user_id: str) -> list[str]:
         return await self._views.chats_of(user_id)
 
     async def summaries(self, user_id: str, chat_ids: Collection[str]) -> list[Summary]:
         return await self._views.summaries(user_id, chat_ids)
+
+    async def unread_of(self, user_ids: Collection[str]) -> dict[str, int]:
+        return await self._views.unread_of(user_ids)
 
     async def members(self, chat_id: str, after: str, limit: int) -> list[Member]:
         return await self._views.members(chat_id, after, limit)

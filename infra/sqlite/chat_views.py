@@ -85,6 +85,9 @@ class SqliteChatViews:
     async def chat(self, chat_id: str) -> Chat | None:
         return (await self.load((chat_id,))).get(chat_id)
 
+    async def chats(self, chat_ids: Collection[str]) -> dict[str, Chat]:
+        return await self.load(chat_ids)
+
     async def chats_of(self, user_id: str) -> list[str]:
         return [
             row[0]
@@ -113,6 +116,17 @@ class SqliteChatViews:
             for chat_id, count, delivered, read, *rest in rows:
                 chat, own = _chat(chat_id, rest[:width]), Member(*rest[width:])
                 found.append(Summary(chat, count, own, delivered or 0, read or 0))
+        return found
+
+    async def unread_of(self, user_ids: Collection[str]) -> dict[str, int]:
+        found = dict.fromkeys(user_ids, 0)
+        for chunk in _chunks(found):
+            rows = self._rows(
+                "SELECT user_id, sum(max(0, c.n - m.read_n)) FROM members m JOIN chats c USING (k) "
+                f"WHERE m.user_id IN ({_marks(chunk)}) AND m.left_seq IS NULL GROUP BY user_id",
+                chunk,
+            )
+            found.update(rows)
         return found
 
     async def members(self, chat_id: str, after: str, limit: int) -> list[Member]:

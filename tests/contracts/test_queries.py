@@ -249,6 +249,40 @@ async def test_unread_is_never_negative(fold: Folder) -> None:
     assert unread(summary) == 0
 
 
+async def test_what_many_have_not_read_is_what_their_inboxes_say(fold: Folder) -> None:
+    history = History()
+    rooms = [uuid7(history.clock()) for _ in range(90)]  # more than one statement asks about
+    for index, room in enumerate(rooms):
+        members = [ANA, BEN] if index % 2 else [ANA, BEN, CLEO, *(f"user-{index}-{n}" for n in range(index % 5))]
+        history.add(ANA, group(*members), room)
+        for n in range(index % 4):
+            history.add(BEN if n % 2 else ANA, message(history), room)
+        if index % 7 == 0:
+            history.add(CLEO, MessageRead(2), room)
+        if index % 11 == 0:
+            history.add(BEN, MemberLeft(BEN), room)
+    views = await fold(history)
+
+    users = {member for chat in (await views.chats([*rooms, "no chat"])).values() for member in chat.members}
+    assert len(users) > 40
+    told = await views.unread_of([*users, DAN, "nobody"])
+    for user_id in (*users, DAN, "nobody"):
+        mine = await views.summaries(user_id, await views.chats_of(user_id))
+        assert told[user_id] == sum(map(unread, mine)), user_id
+    assert told[BEN] > 20
+    assert await views.unread_of([]) == {}
+
+
+async def test_chats_are_the_same_one_by_one_and_together(fold: Folder) -> None:
+    history = talk(History(), "mj")
+    history.add(ANA, ChatCreated("direct", None, False, "all", [ANA, BEN]), DIRECT)
+    views = await fold(history)
+    together = await views.chats([ROOM, DIRECT, "no chat"])
+    assert together == {ROOM: await views.chat(ROOM), DIRECT: await views.chat(DIRECT)}
+    assert together[ROOM].members.keys() == {ANA, BEN, CLEO}
+    assert await views.chats([]) == {}
+
+
 async def test_who_joins_has_nothing_unread_and_no_last_message_from_before(fold: Folder) -> None:
     history = talk(History(), "mmj")
     views = await fold(history)
