@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -19,16 +19,12 @@ from commands.users import User
 from events.codec import data_decoder
 from events.ids import from_us
 from events.types import MessageSent
-from projections.inbox import unread
 from projections.ports import ChatViews, Entry
 from streams.push.notifier import STALE
 from streams.push.ports import Online, Push
 from streams.push.words import without_content, words
 
 logger = logging.getLogger(__name__)
-
-AT_ONCE = 16
-"""Questions to the views at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +49,10 @@ class _Case:
     entry: Entry
     message: MessageSent
     members: list[Member]
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.entry.chat_id, self.entry.seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,39 +88,39 @@ class Planner:
     async def plan(self, wanted: Sequence[Wanted]) -> tuple[list[tuple[Wanted, Push]], list[Wanted]]:
         """Pushes, in the order of what is wanted, and what the views do not have yet."""
         cases, late = await self._cases(wanted)
+        # In the order in which most people drop out, so that nothing is read for those who are not to hear.
         addressees = await self._addressees(cases)
-        if not addressees:
+        cases = _among(cases, lambda _, user_id: user_id in addressees)
+        muted, online = await asyncio.gather(self._muted(cases), self._online_among(_users(cases)))
+        cases = _among(cases, lambda chat_id, user_id: user_id not in online and (chat_id, user_id) not in muted)
+        if not cases:
             return [], late
-        muted, online, badges, names, contents = await asyncio.gather(
-            self._muted(cases, addressees),
-            self._online_among(addressees),
-            self._badges(addressees),
-            self._names_of(cases),
-            self._contents(cases, addressees),
+        badges, names, contents = await asyncio.gather(
+            self._views.unread_of(_users(cases)), self._names_of(cases), self._contents(cases, addressees)
         )
-        pushes: list[tuple[Wanted, Push]] = []
-        for case in cases:
-            for member in case.members:
-                user_id = member.user_id
-                if user_id in online or (case.chat.chat_id, user_id) in muted:
-                    continue
-                for each in addressees.get(user_id, ()):
-                    if case.wanted.device_id in (None, each.device.device_id):
-                        content = contents.get((case.chat.chat_id, case.entry.seq), _NOTHING)
-                        push = _push(case, each, content, names.get(case.entry.actor_id), badges[user_id])
-                        pushes.append((case.wanted, push))
+        pushes = [
+            (
+                case.wanted,
+                _push(case, each, contents.get(case.place, _NOTHING), names.get(case.entry.actor_id), badges[user_id]),
+            )
+            for case in cases
+            for user_id in (member.user_id for member in case.members)
+            for each in addressees[user_id]
+            if case.wanted.device_id in (None, each.device.device_id)
+        ]
         return pushes, late
 
     async def _cases(self, wanted: Sequence[Wanted]) -> tuple[list[_Case], list[Wanted]]:
-        chats = await self._chats({each.chat_id for each in wanted})
+        chats = await self._views.chats({each.chat_id for each in wanted})
         late: list[Wanted] = []
         there: list[Wanted] = []
         for each in wanted:
             # Rows are written before heads: what the head has, can be read.
-            (there if chats[each.chat_id].seq >= each.seq else late).append(each)
+            chat = chats.get(each.chat_id)
+            (there if chat is not None and chat.seq >= each.seq else late).append(each)
         entries = {
             (entry.chat_id, entry.seq): entry
-            for entry in await self._views.entries_at(list({(each.chat_id, each.seq) for each in there}))
+            for entry in await self._views.entries_at([(each.chat_id, each.seq) for each in there])
         }
         since = self._now() - STALE
         cases = []
@@ -139,51 +139,25 @@ class Planner:
                 cases.append(_Case(each, chat, entry, message, members))
         return cases, late
 
-    async def _chats(self, chat_ids: Collection[str]) -> dict[str, Chat]:
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def load(chat_id: str) -> Chat:
-            async with turns:
-                return await self._views.chat(chat_id) or Chat(chat_id)
-
-        loaded = await asyncio.gather(*map(load, chat_ids))
-        return {chat.chat_id: chat for chat in loaded}
-
     async def _addressees(self, cases: Sequence[_Case]) -> Mapping[str, list[Addressee]]:
         """User → devices, of those who have any."""
-        users = {member.user_id for case in cases for member in case.members}
         found: defaultdict[str, list[Addressee]] = defaultdict(list)
-        if users:
-            for each in await self._devices.addressees(users, self._now()):
+        if cases:
+            for each in await self._devices.addressees(_users(cases), self._now()):
                 found[each.device.user_id].append(each)
         return found
 
-    async def _muted(self, cases: Sequence[_Case], addressees: Collection[str]) -> set[tuple[str, str]]:
-        pairs = {
-            (case.chat.chat_id, member.user_id)
-            for case in cases
-            for member in case.members
-            if member.user_id in addressees
-        }
-        return await self._devices.muted(pairs, self._now())
+    async def _muted(self, cases: Sequence[_Case]) -> set[tuple[str, str]]:
+        pairs = {(case.chat.chat_id, member.user_id) for case in cases for member in case.members}
+        return await self._devices.muted(pairs, self._now()) if pairs else set()
 
     async def _online_among(self, user_ids: Collection[str]) -> set[str]:
         try:
-            return await self._online(user_ids)
+            return await self._online(user_ids) if user_ids else set()
         except Unavailable as error:
             # One push too many is better than none.
             logger.warning("nobody knows who is online: %s", error)
             return set()
-
-    async def _badges(self, user_ids: Collection[str]) -> dict[str, int]:
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def badge(user_id: str) -> tuple[str, int]:
-            async with turns:
-                chats = await self._views.summaries(user_id, await self._views.chats_of(user_id))
-                return user_id, sum(map(unread, chats))
-
-        return dict(await asyncio.gather(*map(badge, user_ids)))
 
     async def _names_of(self, cases: Sequence[_Case]) -> dict[str, str]:
         users = await self._names.users({case.entry.actor_id for case in cases})
@@ -196,10 +170,10 @@ class Planner:
         shown = [
             case
             for case in cases
-            if any(each.push_preview for member in case.members for each in addressees.get(member.user_id, ()))
+            if any(each.push_preview for member in case.members for each in addressees[member.user_id])
         ]
         await self._sealer.warm({case.entry.actor_id for case in shown})
-        return {(case.entry.chat_id, case.entry.seq): self._content(case) for case in shown}
+        return {case.place: self._content(case) for case in shown}
 
     def _content(self, case: _Case) -> _Content:
         entry, message = case.entry, case.message
@@ -218,6 +192,19 @@ class Planner:
         except Corrupt as error:
             logger.error("a push goes without what cannot be opened: %s", error)
             return None
+
+
+def _users(cases: Iterable[_Case]) -> set[str]:
+    return {member.user_id for case in cases for member in case.members}
+
+
+def _among(cases: Iterable[_Case], hears: Callable[[str, str], bool]) -> list[_Case]:
+    """The cases with those members alone for whom it is true: (chat, user)."""
+    left = (
+        replace(case, members=[member for member in case.members if hears(case.chat.chat_id, member.user_id)])
+        for case in cases
+    )
+    return [case for case in left if case.members]
 
 
 def _members(chat: Chat, user_id: str | None) -> Collection[Member]:

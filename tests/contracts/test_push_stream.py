@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
 from pathlib import Path
 
@@ -140,6 +140,25 @@ async def test_the_badge_is_all_that_is_unread(our: Street) -> None:
     await our.say(chat, ana)
     await our.pushed(3)
     assert {push.badge for push in our.provider.given} == {3}
+
+
+async def test_what_is_not_needed_is_not_read(our: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    ana, ben, cleo, dan = [
+        await our.person(name, *tokens) for name, *tokens in (["ana"], ["ben", "b"], ["cleo"], ["dan", "d"])
+    ]
+    await our.presence.beat("gateway")
+    await our.presence.put("gateway", {dan: "online"})
+    asked: list[set[str]] = []
+    unread_of = our.views.unread_of
+
+    async def noted(user_ids: Collection[str]) -> dict[str, int]:
+        asked.append(set(user_ids))
+        return await unread_of(user_ids)
+
+    monkeypatch.setattr(our.views, "unread_of", noted)
+    await our.say(await our.group(ana, ben, cleo, dan), ana)
+    await our.pushed(1)
+    assert asked == [{ben}]
 
 
 async def test_what_an_erased_person_wrote_is_not_shown(our: Street) -> None:
