@@ -250,6 +250,14 @@ def test_a_phone_looks_back_from_the_details(person: People) -> None:
     expect(ana.bubbles("two")).to_have_count(0)
     expect(ana.bubbles("one")).to_have_count(1)
     assert ana.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    box = slider.bounding_box()
+    assert box
+    ana.page.mouse.move(box["x"] + box["width"] * 2 / 3, box["y"] + box["height"] / 2)
+    ana.page.mouse.down()
+    ana.page.mouse.move(box["x"] + 4, box["y"] + box["height"] / 2, steps=3)
+    expect(ana.bubbles("one")).to_have_count(0)  # while it is held
+    ana.page.mouse.up()
+    expect(slider).to_have_value("1")
     slider.press("End")
     expect(slider).to_be_hidden()
     expect(ana.bubbles("two")).to_have_count(1)

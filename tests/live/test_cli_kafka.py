@@ -8,8 +8,10 @@ from pathlib import Path
 
 from events.codec import make
 from events.ids import uuid7
+from events.log import Position
 from events.types import ChatCreated, ChatRetitled
 from infra.cluster.services import Kafka
+from infra.kafka.discards import KafkaDiscards
 from infra.kafka.log import KafkaLog
 from tests.support.cli import run
 from tests.support.history import ANA, NOON
@@ -46,4 +48,27 @@ async def test_the_clusters_log_is_printed_folded_and_replayed(kafka: Kafka, tmp
         settings=settings,
     )
     assert json.loads(again.stdout)["records"] == 2
+    out = str(tmp_path / "out")
+    exported = await asyncio.to_thread(
+        run, tmp_path, "events", "export", "--out", out, "--workers", "1", settings=settings
+    )
+    assert exported.status == 0, exported.stderr
+    made = json.loads(exported.stdout)
+    assert made["events"] == sum(made["to"].values()) >= 2
+    query = f"SELECT type, position FROM events WHERE chat_id = '{room}' ORDER BY position"
+    asked = await asyncio.to_thread(run, tmp_path, "sql", query, "--export", out, "--output", "json", settings=settings)
+    assert [json.loads(line)["position"] for line in asked.stdout.splitlines()] == sorted([first, second])
+    counted = await asyncio.to_thread(run, tmp_path, "stats", "--format", "json", settings=settings)
+    assert json.loads(counted.stdout)["types"] == made["types"]
     assert len((await asyncio.to_thread(run, tmp_path / "again", "events", "cat")).stdout.splitlines()) == 2
+
+
+async def test_what_operators_discarded_is_read_without_making_anything(kafka: Kafka) -> None:
+    require("kafka")
+    topic = f"discards-{uuid7(NOON)}"
+    reading = KafkaDiscards(kafka.bootstrap, topic)
+    assert list(await reading.all()) == []
+    noted = await KafkaDiscards.open(kafka.bootstrap, topic=topic, replication=1)
+    assert list(await reading.all()) == []
+    await noted.discard(Position(1, 42))
+    assert list(await reading.all()) == [Position(1, 42)]

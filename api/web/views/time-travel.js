@@ -66,7 +66,7 @@ export class TimeTravel {
 
   /** Show the chat as it was after event `seq`; from the newest one on it is as it is. */
   goTo(seq) {
-    if (!this.#chat || seq >= this.#chat.head) {
+    if (!this.#chat || Math.max(seq, this.#chat.timeline.first) >= this.#chat.head) {
       this.back();
       return;
     }
