@@ -79,6 +79,13 @@ class MessageRead(Data, frozen=True):
     up_to_seq: int
 
 
+class ChatHeld(Data, frozen=True):
+    """An operator has the chat wait: what comes after it is put aside until the chat is released. Not a thing that
+    happened in the chat."""
+
+    why: str
+
+
 class ChatReleased(Data, frozen=True):
     """An operator has the records of this chat folded that were put aside; not a thing that happened in the chat."""
 
@@ -112,6 +119,7 @@ NEWEST: dict[str, tuple[int, type[Data]]] = {
     "message.sent": (2, MessageSent),
     "message.delivered": (1, MessageDelivered),
     "message.read": (1, MessageRead),
+    "chat.held": (1, ChatHeld),
     "chat.released": (1, ChatReleased),
 }
 """Event type → (newest version, its struct)."""

@@ -157,7 +157,7 @@ def pass_over(changes: Changes, hot: Hot, offset: int) -> None:
 
 
 def note_release(changes: Changes, hot: Hot, offset: int) -> None:
-    """The record that released the chat."""
+    """The record that released the chat, or held it."""
     if offset > hot.chat.offset:
         hot.chat.offset = offset
         hot.chat.applied += 1

@@ -14,13 +14,14 @@ from typing import Protocol
 from commands.chat import Chat
 from events.codec import Decoded, Undecodable, decode
 from events.log import Position, Record
-from events.types import ChatReleased, MessageRead, MessageSent
+from events.types import ChatHeld, ChatReleased, MessageRead, MessageSent
 from projections.fold import Hot, Memory, cold, fold_record, note_release, pass_over
 from projections.ports import Changes, FirstUse, FoldStore, Parked
 
 logger = logging.getLogger(__name__)
 
 AFTER_PARKED = "an earlier event is parked"
+HELD = "held by an operator"
 
 _Read = tuple[Record, Decoded | Undecodable]
 
@@ -106,8 +107,12 @@ class BatchFold:
             elif isinstance(read.event.data, ChatReleased):
                 if waits:
                     await self._release(changes, record, read.event.data, poison)
-                else:
-                    note_release(changes, self._hot[chat_id], record.offset)
+                    # What was looked up for the rest of the batch was so for the state before.
+                    changes.next_offset = record.offset + 1
+                    break
+                note_release(changes, self._hot[chat_id], record.offset)
+            elif isinstance(read.event.data, ChatHeld):
+                self._park(changes, record, HELD)
             elif waits:
                 self._park(changes, record, AFTER_PARKED)
             else:
@@ -161,9 +166,10 @@ class BatchFold:
         passed_over = {position.offset for position in self._discarded if position.partition == partition}
         passed_over |= set(released.discarded)
         waiting = [(row, again) for _, row in sorted(rows.items()) for again in (_again(row),)]
-        # Another fold may have released them already, and then it has written the head before it took the rows away.
+        # Another fold may have released them already, and then it has written the head before it took the rows away;
+        # or a tool has mended the chat while it waited.
         stored = (await self._store.load((chat_id,))).get(chat_id)
-        if stored is not None and stored.offset > self._hot[chat_id].chat.offset:
+        if stored is not None and stored.offset >= self._hot[chat_id].chat.offset:
             self._ids -= len(self._hot[chat_id].recent)
             self._hot[chat_id] = cold(stored)
             changes.heads.pop(chat_id, None)
@@ -181,7 +187,7 @@ class BatchFold:
                 self._park(changes, record, AFTER_PARKED)
                 logger.error("chat %s stays parked at %d:%d: %s", chat_id, partition, again.offset, read)
                 return
-            elif isinstance(read.event.data, ChatReleased):
+            elif isinstance(read.event.data, ChatReleased | ChatHeld):
                 note_release(changes, self._hot[chat_id], again.offset)
             else:
                 self._fold_one(changes, again, read, uses, ns)

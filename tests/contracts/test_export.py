@@ -18,6 +18,7 @@ from events.codec import decode, make
 from events.ids import uuid7
 from events.types import (
     ChatCreated,
+    ChatHeld,
     ChatOpened,
     ChatReleased,
     ChatRetitled,
@@ -57,6 +58,7 @@ EVERY: list[Data] = [
     MessageSent(uuid7(NOON), "IMAGE", b"\x02sealed", "a-file", None, b"\x03sealed"),
     MessageDelivered(3),
     MessageRead(7),
+    ChatHeld("repair"),
     ChatReleased([3, 4]),
 ]
 

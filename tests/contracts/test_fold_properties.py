@@ -20,6 +20,7 @@ from events.ids import uuid7
 from events.log import Record
 from events.types import (
     ChatCreated,
+    ChatHeld,
     ChatOpened,
     ChatReleased,
     ChatRetitled,
@@ -84,7 +85,8 @@ def histories(draw: st.DrawFn) -> list[Record]:
         elif draw(st.integers(0, 10)) == 0:
             broken = [record.offset for record in history.records if b"moon" in record.value]
             discarded = draw(st.lists(st.sampled_from(broken), max_size=2)) if broken else []
-            history.add("operator", ChatReleased(discarded), draw(st.sampled_from([ROOM, DIRECT])))
+            said = draw(st.sampled_from([ChatReleased(discarded), ChatReleased(discarded), ChatHeld("")]))
+            history.add("operator", said, draw(st.sampled_from([ROOM, DIRECT])))
         else:
             chat_id = draw(st.sampled_from([ROOM, ROOM, DIRECT]))
             history.add(draw(people), draw(events), chat_id, draw(moments))
