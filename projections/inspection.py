@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from commands.chat import Chat
-from projections.ports import ChatViews, FileUse, FirstUse, MemberRow, Membership, Parked, Refused
+from projections.ports import Changes, ChatViews, FileUse, FirstUse, MemberRow, Membership, Parked, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,18 @@ class Whole:
     """By offset."""
     member_count: int
     """As the head has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """Rows of a chat that should not be there."""
+
+    members: Collection[str] = ()
+    """By user."""
+    refused: Collection[int] = ()
+    """By offset."""
+    parked: Collection[int] = ()
+    """By offset."""
 
 
 class InspectedViews(ChatViews, Protocol):
@@ -55,3 +67,17 @@ class InspectedViews(ChatViews, Protocol):
 
     async def parked_of(self, chat_id: str) -> list[Parked]:
         """The records of a chat that wait, by offset."""
+
+
+class MendableViews(InspectedViews, Protocol):
+    """A generation in which a chat that nobody folds can be written again."""
+
+    revisions: Sequence[int]
+    """To be tried one after the other: what one cannot overwrite, because it was mended before, a later one can."""
+
+    revives: bool
+    """Whether a chat that has lost its head can be written while others are folded."""
+
+    async def mend(self, changes: Changes, extra: Extra, revision: int) -> None:
+        """Write rows of one chat over what the same records may have left, and remove others. The position stays as
+        it is. Repeating it changes nothing. Raises Unavailable."""

@@ -74,6 +74,14 @@ async def audit(views: InspectedViews, log: LogReader, report: Callable[[int], N
     return found
 
 
+async def audit_chat(views: InspectedViews, log: LogReader, chat_id: str) -> list[str]:
+    """What is wrong with one chat. Raises Unavailable."""
+    partition = partition_of(chat_id, log.partitions)
+    end = (await views.positions()).get(partition, 0)
+    count = sum(len(records) for records in log.batches(partition, 0, end, chat_id))
+    return await _chat(views, log, Counted(partition), chat_id, count, end)
+
+
 async def _chat(views: InspectedViews, log: LogReader, total: Counted, chat_id: str, count: int, end: int) -> list[str]:
     """What is wrong with a chat that has `count` records below `end`."""
     partition = total.partition

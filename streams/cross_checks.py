@@ -23,6 +23,11 @@ class _Attached(msgspec.Struct, gc=False):
 _attached = msgspec.json.Decoder(_Attached)
 
 
+def file_of(entry: Entry) -> str | None:
+    """The file that came with an entry. Raises MsgspecError for one that nobody can read."""
+    return _attached.decode(entry.raw).file_id if entry.type == "message.sent" else None
+
+
 def listing_faults(whole: Whole, listed: Mapping[str, Membership]) -> list[str]:
     """Whether the head counts its members, and `listed`, read after the chat, has it in the lists of all of them."""
     found = []
@@ -55,14 +60,13 @@ class FileChecks:
         found: list[tuple[int, str]] = []
         last: dict[str, Entry] = {}
         for entry in page:
-            if entry.type == "message.sent":
-                try:
-                    file_id = _attached.decode(entry.raw).file_id
-                except msgspec.MsgspecError as error:
-                    found.append((entry.seq, f"the message cannot be read: {error}"))
-                    continue
-                if file_id is not None:
-                    last[file_id] = entry
+            try:
+                file_id = file_of(entry)
+            except msgspec.MsgspecError as error:
+                found.append((entry.seq, f"the message cannot be read: {error}"))
+                continue
+            if file_id is not None:
+                last[file_id] = entry
         rows = await self._views.files_of(self._chat.chat_id, last) if last else {}
         for file_id, entry in last.items():
             row = rows.get(file_id)

@@ -27,7 +27,7 @@ from streams.registry import Verdict
 class MessageId(msgspec.Struct, gc=False):
     """Of an entry's data, the id alone."""
 
-    message_id: str
+    message_id: str = ""
 
 
 _PAGE = 1_000
@@ -104,6 +104,11 @@ class Comparer:
                     await self._chat(chat_id)
         await self._parked()
         return self.result
+
+    async def compare(self, chat_id: str) -> None:
+        """One chat alone."""
+        await self._note_positions()
+        await self._chat(chat_id)
 
     async def _note_positions(self) -> None:
         for views in (self._served, self._rebuilt):
@@ -187,7 +192,8 @@ class Comparer:
             if a != b:
                 found += entry_differences(chat_id, a, b)
             entries += min(len(a), len(b))
-            messages = {_messages.decode(e.raw).message_id: e for e in a if e.type == "message.sent" and e.seq < stored}
+            messages = {message_id_of(e): e for e in a if e.type == "message.sent" and e.seq < stored}
+            messages.pop("", None)
             if messages:
                 found += await self._uses(chat_id, messages)
             wrong = await files[0].check(_before(a, more_one)), await files[1].check(_before(b, more_other))
@@ -225,6 +231,14 @@ class Comparer:
             if one != other and min(each for each in (one, other) if each is not None) < both_at:
                 self.result.differing += 1
                 self._note([Difference(chat_id, None, "parked from offset", text(one), text(other))])
+
+
+def message_id_of(entry: Entry) -> str:
+    """Of a message; "" where nobody can read it."""
+    try:
+        return _messages.decode(entry.raw).message_id
+    except msgspec.MsgspecError:
+        return ""
 
 
 class _Known:

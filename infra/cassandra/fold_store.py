@@ -8,19 +8,23 @@ loses against what is there: no lock, no fence.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from commands.chat import Chat
 from infra.cassandra.group import GroupWriter
 from infra.cassandra.keyspace import Keyspace
 from infra.cassandra.queries import CassandraChatViews, first_uses
-from infra.cassandra.serialise import Serialiser
+from infra.cassandra.serialise import REVISIONS, Serialiser
 from infra.cassandra.tables import PROJECTION, bucket_of, id_of
+from projections.inspection import Extra
 from projections.ports import Changes, FirstUse, LogMismatch
 
 
 class CassandraFoldStore(CassandraChatViews):
-    """FoldStore on one keyspace, and ChatViews beside it."""
+    """FoldStore on one keyspace, and ChatViews beside it. Usable by a tool beside the fold."""
+
+    revisions: Sequence[int] = tuple(2**power for power in range(REVISIONS.bit_length() - 1))
+    revives = True
 
     def __init__(
         self,
@@ -73,3 +77,10 @@ class CassandraFoldStore(CassandraChatViews):
     async def settle(self) -> None:
         """Return when all that was applied is in the position too, or the store is away."""
         await self._writer.settle()
+
+    async def mend(self, changes: Changes, extra: Extra, revision: int) -> None:
+        again = Serialiser(self._keyspace.writes, self._incarnation, revision)
+        write = self._keyspace.write
+        await write(again.rows(changes))
+        await write(again.heads(changes))
+        await write(again.removed(changes, extra))

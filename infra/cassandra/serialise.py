@@ -16,6 +16,7 @@ from cassandra.query import UNSET_VALUE
 from commands.chat import Chat
 from infra.cassandra.statements import Writes
 from infra.cassandra.tables import PROJECTION, bucket_of, key_of, week_of
+from projections.inspection import Extra
 from projections.ports import Changes, Entry, FileUse, FirstUse, MemberRow, Membership, Parked, Refused
 
 Values = tuple[Any, ...]
@@ -50,9 +51,11 @@ def write_time(offset: int, revision: int = 0) -> int:
 class Serialiser:
     """Turns changes into units, phase by phase."""
 
-    def __init__(self, statements: Writes, incarnation: str) -> None:
+    def __init__(self, statements: Writes, incarnation: str, revision: int = 0) -> None:
+        """`revision`: wins over what the same records wrote with a smaller one; below REVISIONS."""
         self._to = statements
         self._incarnation = incarnation.encode()
+        self._revision = revision
 
     def rows(self, changes: Changes) -> Iterator[Unit]:
         """Everything that must be acknowledged before the heads. Lookups by user come here too."""
@@ -73,10 +76,21 @@ class Serialiser:
 
     def released(self, changes: Changes) -> Iterator[Unit]:
         """What is parked no more, as of the last record of the batch: after it nobody parks these again."""
-        at = _bigint(write_time(changes.next_offset - 1))
+        at = _bigint(write_time(changes.next_offset - 1, self._revision))
         for p in changes.released:
             chat_id = _key(p.chat_id)
             yield Unit(chat_id, _OVERHEAD, ((self._to.release, (at, chat_id, _bigint(p.offset))),))
+
+    def removed(self, changes: Changes, extra: Extra) -> Iterator[Unit]:
+        """Rows of one chat that should not be there, as of the last record of `changes`."""
+        at = _bigint(write_time(changes.next_offset - 1, self._revision))
+        for chat_id in map(_key, changes.heads):
+            for offset in extra.parked:
+                yield Unit(chat_id, _OVERHEAD, ((self._to.release, (at, chat_id, _bigint(offset))),))
+            for offset in extra.refused:
+                yield Unit(chat_id, _OVERHEAD, ((self._to.unrefuse, (at, chat_id, _bigint(offset))),))
+            for user_id in extra.members:
+                yield Unit(chat_id, _OVERHEAD, ((self._to.unmember, (at, chat_id, user_id.encode())),))
 
     def position(self, changes: Changes) -> Unit:
         offset = changes.next_offset
@@ -92,7 +106,7 @@ class Serialiser:
         chat_id, bucket = _key(e.chat_id), _int(bucket_of(e.seq))
         values = (
             chat_id, bucket, _bigint(e.seq), _bigint(e.n), _bigint(e.offset), _bigint(e.at_us), e.type.encode(),
-            e.actor_id.encode(), e.raw, _bigint(e.offset * REVISIONS),
+            e.actor_id.encode(), e.raw, _bigint(e.offset * REVISIONS + self._revision),
         )  # fmt: skip
         return Unit(_composite(chat_id, bucket), len(e.raw) + _OVERHEAD, ((self._to.entry, values),))
 
@@ -100,7 +114,7 @@ class Serialiser:
         chat_id, week = _key(u.chat_id), _int(week_of(u.message_id))
         values = (
             chat_id, week, bytes.fromhex(u.message_id.replace("-", "")), _bigint(u.seq), _text(u.code),
-            u.actor_id.encode(), _bigint(u.offset), _bigint(u.offset * REVISIONS),
+            u.actor_id.encode(), _bigint(u.offset), _bigint(u.offset * REVISIONS + self._revision),
         )  # fmt: skip
         return Unit(_composite(chat_id, week), _OVERHEAD, ((self._to.use, values),))
 
@@ -108,7 +122,7 @@ class Serialiser:
         user_id = _key(m.user_id)
         values = (
             user_id, _key(m.chat_id), _bigint(m.joined_seq), _bigint(m.left_seq or 0), _bigint(m.offset),
-            _bigint(write_time(m.offset)),
+            _bigint(write_time(m.offset, self._revision)),
         )  # fmt: skip
         return Unit(user_id, _OVERHEAD, ((self._to.membership, values),))
 
@@ -116,7 +130,7 @@ class Serialiser:
         chat_id = _key(r.chat_id)
         values = (
             chat_id, _bigint(r.offset), _int(r.partition), r.actor_id.encode(), r.code.encode(),
-            _text(r.message_id), _bigint(write_time(r.offset)),
+            _text(r.message_id), _bigint(write_time(r.offset, self._revision)),
         )  # fmt: skip
         return Unit(chat_id, _OVERHEAD, ((self._to.refused, values),))
 
@@ -124,17 +138,17 @@ class Serialiser:
         chat_id = _key(p.chat_id)
         values = (
             chat_id, _bigint(p.offset), _int(p.partition), p.error.encode(), p.value,
-            _bigint(write_time(p.offset)),
+            _bigint(write_time(p.offset, self._revision)),
         )  # fmt: skip
         return Unit(chat_id, len(p.value) + len(p.error) + _OVERHEAD, ((self._to.parked, values),))
 
     def _file(self, f: FileUse) -> Unit:
-        file_id = _key(f.file_id)
-        values = (file_id, _key(f.chat_id), _bigint(f.seq), _bigint(f.offset), _bigint(write_time(f.offset)))
+        file_id, at = _key(f.file_id), _bigint(write_time(f.offset, self._revision))
+        values = (file_id, _key(f.chat_id), _bigint(f.seq), _bigint(f.offset), at)
         return Unit(file_id, _OVERHEAD, ((self._to.file, values),))
 
     def _chat(self, chat: Chat, members: list[MemberRow] | tuple[()]) -> Unit:
-        chat_id, at = _key(chat.chat_id), _bigint(chat.offset * REVISIONS)
+        chat_id, at = _key(chat.chat_id), _bigint(chat.offset * REVISIONS + self._revision)
         head = (
             chat_id, _int(len(chat.members)), chat.kind.encode(), _text(chat.title), b"\1" if chat.open else b"\0",
             chat.history.encode(), chat.created_by.encode(), _bigint(chat.created_us), _bigint(chat.seq),
@@ -155,7 +169,7 @@ class Serialiser:
                 writes.append((self._to.head_and_member, (*head, *columns, at)))
                 has_head = True
             else:
-                writes.append((self._to.member, (chat_id, *columns, _bigint(row.offset * REVISIONS))))
+                writes.append((self._to.member, (chat_id, *columns, _bigint(row.offset * REVISIONS + self._revision))))
         if not has_head:
             writes.append((self._to.head, (*head, at)))
         return Unit(chat_id, (len(writes) + 1) * _OVERHEAD, tuple(writes))

@@ -13,7 +13,7 @@ WHOLE = MAX_BROADCAST_RECEIPTS + 1
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """All but `release` take the write time as their last value."""
+    """Those that insert take the write time as their last value."""
 
     entry: str
     use: str
@@ -26,7 +26,9 @@ class Writes:
     head_and_member: str
     position: str
     release: str
-    """Takes the write time first."""
+    """Takes the write time first; so do those after it."""
+    unrefuse: str
+    unmember: str
 
     @staticmethod
     def on(keyspace: str) -> Writes:
@@ -48,6 +50,8 @@ class Writes:
             head_and_member=insert("chats", f"{head}, {member}"),
             position=insert("positions", "projection, partition, next_offset, incarnation"),
             release=f"DELETE FROM {keyspace}.parked USING TIMESTAMP ? WHERE chat_id = ? AND offset = ?",
+            unrefuse=f"DELETE FROM {keyspace}.refused USING TIMESTAMP ? WHERE chat_id = ? AND offset = ?",
+            unmember=f"DELETE FROM {keyspace}.chats USING TIMESTAMP ? WHERE chat_id = ? AND user_id = ?",
         )
 
     def all(self) -> tuple[str, ...]:

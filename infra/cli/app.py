@@ -237,6 +237,24 @@ def audit(
 
 
 @app.command()
+def repair(
+    chat_id: Annotated[str, typer.Argument(metavar="CHAT")],
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """Fold one chat anew from the log, and mend its rows in the served read models where they differ.
+
+    Works beside a server or a cluster: the chat's new messages wait meanwhile, for a second or so; all others go on.
+    Exit status 1 if the audit still finds something.
+    """
+    with told():
+        from infra.cli import generations, repairing
+
+        if not generations.run(settings_of(data), lambda estate: repairing.repair(estate, chat_id, as_json)):
+            raise typer.Exit(1)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     from importlib.metadata import version as installed

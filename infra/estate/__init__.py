@@ -11,14 +11,14 @@ from typing import Protocol
 
 from events.log import Position
 from infra.settings import Settings
-from projections.inspection import InspectedViews
+from projections.inspection import InspectedViews, MendableViews
 from projections.ports import FoldStore
 from streams.batch import Discards
 from streams.log_reader import LogReader
 from streams.registry import Registry
 
 
-class ToolStore(InspectedViews, FoldStore, Protocol):
+class ToolStore(MendableViews, FoldStore, Protocol):
     """A generation that a tool reads, or folds where nobody else does."""
 
 
@@ -52,6 +52,12 @@ class Estate(Protocol):
 
     def alone(self) -> AbstractAsyncContextManager[None]:
         """While it is held no second rebuild begins. Raises Busy."""
+
+    def at_rest(self) -> AbstractAsyncContextManager[bool]:
+        """Whether nobody folds anything for as long as it is held. False where that cannot be seen to."""
+
+    async def forget(self, chat_id: str) -> None:
+        """Drop what caches have of a chat: its rows were mended."""
 
     async def is_served(self) -> bool:
         """Whether somebody runs who folds generations that are followed."""

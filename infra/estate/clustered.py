@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from commands.errors import Unavailable
 from events.log import Position
 from infra.cassandra.connection import Connection
 from infra.cassandra.first import replication
@@ -17,6 +18,9 @@ from infra.estate import Busy, NoViews, ToolStore
 from infra.kafka.discards import KafkaDiscards
 from infra.kafka.log import KafkaLog
 from infra.log_readers import open_log_reader
+from infra.redis import members, newest
+from infra.redis.address import parse
+from infra.redis.connection import Connection as RedisConnection
 from infra.settings import Settings
 from infra.sqlite.operators import append_durably
 from streams.batch import Discards
@@ -34,6 +38,8 @@ class ClusterEstate:
         self.log = log
         self._connection = connection
         self._copies = settings.replication
+        self._redis_url = settings.redis
+        self._namespace = settings.cassandra_keyspace
         self._bootstrap = ",".join(settings.kafka)
         self._discards: KafkaDiscards | None = None
         self._generations = Generations(connection, settings.cassandra_keyspace)
@@ -84,6 +90,22 @@ class ClusterEstate:
                 yield
         except Claimed as error:
             raise Busy("another rebuild is under way, or was killed within the last 30 s") from error
+
+    @asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[bool]:
+        """A worker may come at any time."""
+        yield False
+
+    async def forget(self, chat_id: str) -> None:
+        if self._redis_url is None:
+            raise Unavailable("TIDINGS_REDIS is not set")
+        redis = RedisConnection(parse(self._redis_url), name="tools")
+        await redis.start()
+        try:
+            await newest.NewestMessages(redis, namespace=self._namespace).forget(chat_id)
+            await members.forget(redis, self._namespace, chat_id)
+        finally:
+            await redis.stop()
 
     async def is_served(self) -> bool:
         return bool(await self._generations.readers())

@@ -14,7 +14,7 @@ from events.log import Position
 from infra.estate import Busy, NoViews, ToolStore
 from infra.layout import log_file, views_file
 from infra.sqlite.chat_views import SqliteChatViews
-from infra.sqlite.database import DirectoryLock, is_served
+from infra.sqlite.database import DataDirectoryInUse, DirectoryLock, is_served
 from infra.sqlite.log import SqliteLog
 from infra.sqlite.log_reader import SqliteLogReader
 from infra.sqlite.operators import POLL_S, Operators
@@ -50,7 +50,7 @@ class EmbeddedEstate:
     async def fold_into(self, generation: int) -> ToolStore:
         if generation not in self._folded:
             path = views_file(self._data, generation)
-            self._folded[generation] = SqliteViews(path, self.log.incarnation, self.log.ends())
+            self._folded[generation] = SqliteViews(path, self.log.incarnation, self.log.ends)
         return self._folded[generation]
 
     async def release(self, generation: int) -> None:
@@ -89,6 +89,21 @@ class EmbeddedEstate:
             yield
         finally:
             os.close(fd)
+
+    @asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[bool]:
+        try:
+            lock = DirectoryLock(self._data)
+        except DataDirectoryInUse:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    async def forget(self, chat_id: str) -> None:
+        """The server asks the views."""
 
     async def is_served(self) -> bool:
         return is_served(self._data)[0]

@@ -66,6 +66,11 @@ class _Sets:
         return f"{self._prefix}:members:{{{chat_id}}}", f"{self._prefix}:members-at:{{{chat_id}}}"
 
 
+async def forget(connection: Connection, namespace: str, chat_id: str) -> None:
+    """Have the members of a chat asked for anew. Raises Unavailable."""
+    await connection.run_all([("DEL", key) for key in _Sets(connection, namespace)._keys(chat_id)])
+
+
 class MemberSets(_Sets):
     """The reading side; fills sets that are missing. `connection` must have been given SCRIPTS."""
 

@@ -72,6 +72,10 @@ class NewestMessages:
                 ]
             )
 
+    async def forget(self, chat_id: str) -> None:
+        """Have pages of a chat asked for anew. Raises Unavailable."""
+        await self._redis.run_all([("DEL", self._key(chat_id))])
+
     def note(self, changes: Changes) -> None:
         """The views have these changes: add the messages where their chat is kept. If Redis is away, so be it."""
         by_chat: dict[str, list[Entry]] = {}

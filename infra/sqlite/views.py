@@ -7,6 +7,7 @@ last batches back, rows and position together, and the log refills them.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from infra.sqlite.chat_views import SqliteChatViews
@@ -14,6 +15,7 @@ from infra.sqlite.committer import CHECKPOINT_BYTES, Checkpoints
 from infra.sqlite.database import connect, connect_read_only, translated
 from infra.sqlite.logical import logical_rows as logical_rows
 from infra.sqlite.view_tables import HEAD_COLUMNS, SCHEMA, SHIFT, id_bytes
+from projections.inspection import Extra
 from projections.logical import hash_of as hash_of
 from projections.ports import Changes, LogMismatch
 
@@ -25,10 +27,19 @@ _SAVE_HEAD = "UPDATE chats SET member_count=?, " + ", ".join(f"{c}=?" for c in H
 class SqliteViews(SqliteChatViews):
     """One generation: a FoldStore for its runner and ChatViews for queries. Lives on one event loop."""
 
+    revisions: Sequence[int] = (1,)
+    revives = False  # it would get another key, and the server remembers the one it had
+
     def __init__(
-        self, path: Path, incarnation: str, ends: dict[int, int], *, checkpoint_bytes: int = CHECKPOINT_BYTES
+        self,
+        path: Path,
+        incarnation: str,
+        ends: dict[int, int] | Callable[[], dict[int, int]],
+        *,
+        checkpoint_bytes: int = CHECKPOINT_BYTES,
     ) -> None:
-        """Open or create the views of the log `incarnation`, which now ends at `ends`.
+        """Open or create the views of the log `incarnation`, which now ends at `ends`; asked after the views, where
+        somebody else goes on writing both.
 
         Raises LogMismatch if the views are another log's or go beyond the log's end, and Unavailable.
         """
@@ -38,7 +49,9 @@ class SqliteViews(SqliteChatViews):
         self._batches = 0
         self._keys: dict[str, int] = {}
         self._open()
-        for partition, offset in self._positions().items():
+        positions = self._positions()
+        ends = ends() if callable(ends) else ends
+        for partition, offset in positions.items():
             if offset > ends.get(partition, 0):
                 self.close()
                 raise LogMismatch(
@@ -69,6 +82,8 @@ class SqliteViews(SqliteChatViews):
             with translated():
                 self._db.execute("BEGIN IMMEDIATE")
                 self._write(changes)
+                position = changes.partition, changes.next_offset
+                self._db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", position)
                 # Without an fsync a commit is a copy into the page cache: dearer to hand over than to do.
                 self._db.execute("COMMIT")
         except Exception:
@@ -83,6 +98,30 @@ class SqliteViews(SqliteChatViews):
             at_rest = asyncio.Event()
             self._checkpoints.finish(self._db, at_rest.set)
             await at_rest.wait()
+
+    async def mend(self, changes: Changes, extra: Extra, revision: int) -> None:
+        """Beside the server: each call is one short transaction, and keys of chats stay what they are."""
+        with translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                for chat_id in {entry.chat_id for entry in changes.entries} | changes.heads.keys():
+                    self._claim_key(chat_id)  # whatever was remembered: its row may be what was lost
+                self._write(changes)
+                for chat_id, chat in changes.heads.items():
+                    key = self._keys[chat_id]
+                    self._remove(chat_id, key, extra)
+                    beyond = key << SHIFT | chat.seq, key + 1 << SHIFT
+                    self._db.execute("DELETE FROM timeline WHERE place > ? AND place < ?", beyond)
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.rollback()
+                raise
+
+    def _remove(self, chat_id: str, key: int, extra: Extra) -> None:
+        many = self._db.executemany
+        many("DELETE FROM members WHERE k = ? AND user_id = ?", [(key, user_id) for user_id in extra.members])
+        many("DELETE FROM refused WHERE k = ? AND offset = ?", [(key, offset) for offset in extra.refused])
+        many("DELETE FROM parked WHERE chat_id = ? AND offset = ?", [(chat_id, offset) for offset in extra.parked])
 
     def _write(self, changes: Changes) -> None:
         many, keys = self._db.executemany, self._keys
@@ -169,7 +208,6 @@ class SqliteViews(SqliteChatViews):
                 "DELETE FROM parked WHERE chat_id = ? AND offset = ?",
                 [(p.chat_id, p.offset) for p in changes.released],
             )
-        self._db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", (changes.partition, changes.next_offset))
 
     def _claim_key(self, chat_id: str) -> None:
         row = self._db.execute("SELECT k FROM chats WHERE chat_id = ?", (chat_id,)).fetchone()

@@ -1,4 +1,4 @@
-"""Whatever a store lost or has wrong of a chat, audit and verify find: on every store that operators look into."""
+"""Whatever a store lost or has wrong of a chat, audit and verify find and repair mends: on every store."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from infra.sqlite.log_reader import SqliteLogReader
 from infra.sqlite.views import SqliteViews
 from streams.audit import audit
 from streams.rebuild import fold_up_to
+from streams.repair import BeyondRepair, mend
 from streams.verify import Comparer
 from tests.support.cassandra_views import fold_store
 from tests.support.history import ANA, BEN, CLEO, NOON, ROOM, Clock, History
@@ -40,6 +41,7 @@ def talk() -> History:
         )
     history.add(CLEO, MemberLeft(CLEO))
     history.add(ANA, MessageRead(4))
+    history.add(CLEO, MessageSent(uuid7(NOON + timedelta(seconds=60)), "TEXT", b"too late"))
     return history
 
 
@@ -60,10 +62,18 @@ class Folded:
                 db.execute(sqlite)
             db.close()
             return
-        [*_] = self.keyspace.read_now(cql.format(k=self.keyspace.name, at=write_time(offset)))
+        for statement in cql.format(k=self.keyspace.name, at=write_time(offset)).split(";"):
+            [*_] = self.keyspace.read_now(statement)
 
     async def problems(self) -> list[str]:
         return [each.what for each in (await audit(self.views, self.log)).mismatches]
+
+    async def check_mended(self) -> None:
+        """Mend the chat, twice over, and find nothing wrong with it."""
+        assert await mend(ROOM, self.views, self.sound, self.log) > 0
+        assert (await self.problems(), await self.differences()) == ([], [])
+        assert list(self.views.rows()) == list(self.sound.rows())
+        assert await mend(ROOM, self.views, self.sound, self.log) == 0
 
     async def differences(self) -> list[str]:
         found = await Comparer(self.sound, self.views, self.log).run()
@@ -118,9 +128,9 @@ async def test_a_sound_chat_has_no_problems(folded: Folded) -> None:
         ),
         pytest.param(
             f"UPDATE files SET seq = 3, offset = 2 WHERE file_id = '{PICTURE}'",
-            f"INSERT INTO {{k}}.files (file_id, chat_id, seq, offset) VALUES ('{PICTURE}', '{ROOM}', 3, 2) "
-            "USING TIMESTAMP {at}",
-            6,
+            "TRUNCATE {k}.files; INSERT INTO {k}.files (file_id, chat_id, seq, offset) "
+            f"VALUES ('{PICTURE}', '{ROOM}', 3, 2) USING TIMESTAMP {{at}}",
+            2,
             f"file {PICTURE} is sent here, and known to be sent at seq 3",
             id="earlier use of a file",
         ),
@@ -128,7 +138,7 @@ async def test_a_sound_chat_has_no_problems(folded: Folded) -> None:
             f"UPDATE files SET seq = 7, offset = 6 WHERE file_id = '{PICTURE}'",
             f"INSERT INTO {{k}}.files (file_id, chat_id, seq, offset) VALUES ('{PICTURE}', '{ROOM}', 7, 6) "
             "USING TIMESTAMP {at}",
-            6,
+            5,
             f"file {PICTURE} is not sent here",
             id="later use of a file",
         ),
@@ -140,6 +150,7 @@ async def test_what_other_tables_have_wrong_is_found(
     await folded.damage(sqlite, cql, offset)
     assert any(says in each for each in await folded.problems())
     assert any(says in each for each in await folded.differences())
+    await folded.check_mended()
 
 
 @pytest.mark.parametrize("folded", [CASSANDRA], indirect=True)
@@ -161,3 +172,95 @@ async def test_a_list_of_chats_that_is_a_table_of_its_own_is_checked_as_well(
     await folded.damage("", statement, offset)
     assert any(says in each for each in await folded.problems())
     assert any(says in each for each in await folded.differences())
+    await folded.check_mended()
+
+
+LOST = (
+    "DELETE FROM timeline WHERE place & 4294967295 = 4",
+    f"DELETE FROM {{k}}.timeline USING TIMESTAMP {{at}} WHERE chat_id = '{ROOM}' AND bucket = 0 AND seq = 4",
+)
+
+
+@pytest.mark.parametrize(
+    ("sqlite", "cql", "offset"),
+    [
+        pytest.param(*LOST, 3, id="lost entry"),
+        pytest.param(
+            "UPDATE timeline SET raw = x'7b7d' WHERE place & 4294967295 = 4",
+            f"UPDATE {{k}}.timeline USING TIMESTAMP {{at}} SET raw = 0xffff "
+            f"WHERE chat_id = '{ROOM}' AND bucket = 0 AND seq = 4",
+            3,
+            id="other data",
+        ),
+        pytest.param(
+            "UPDATE chats SET n = 9, seq = 20",
+            f"INSERT INTO {{k}}.chats (chat_id, last_n, last_seq) VALUES ('{ROOM}', 9, 20) USING TIMESTAMP {{at}}",
+            9,
+            id="head",
+        ),
+        pytest.param(
+            "DELETE FROM chats",
+            "TRUNCATE {k}.chats",
+            0,
+            id="lost chat",
+        ),
+        pytest.param(
+            f"DELETE FROM members WHERE user_id = '{BEN}'",
+            f"DELETE FROM {{k}}.chats USING TIMESTAMP {{at}} WHERE chat_id = '{ROOM}' AND user_id = '{BEN}'",
+            6,
+            id="lost member",
+        ),
+        pytest.param(
+            f"INSERT INTO members SELECT k, 'nobody', role, joined_seq, visible_from, delivered_seq, read_seq, read_n, "
+            f"left_seq, offset FROM members WHERE user_id = '{BEN}'",
+            f"INSERT INTO {{k}}.chats (chat_id, user_id, role, joined_seq, visible_from, delivered_seq, read_seq, "
+            f"read_n, left_seq, offset) VALUES ('{ROOM}', 'nobody', 'member', 1, 1, 1, 1, 0, 0, 6) "
+            "USING TIMESTAMP {at}",
+            6,
+            id="another member",
+        ),
+        pytest.param(
+            "DELETE FROM message_ids WHERE seq = 5",
+            "TRUNCATE {k}.message_ids",
+            0,
+            id="lost ids",
+        ),
+        pytest.param(
+            "DELETE FROM refused",
+            "TRUNCATE {k}.refused",
+            0,
+            id="lost refusal",
+        ),
+        pytest.param(
+            "INSERT INTO refused SELECT k, 5, partition, actor_id, code, message_id FROM refused",
+            f"INSERT INTO {{k}}.refused (chat_id, offset, partition, actor_id, code) VALUES ('{ROOM}', 5, 0, 'x', 'y') "
+            "USING TIMESTAMP {at}",
+            5,
+            id="another refusal",
+        ),
+        pytest.param(
+            f"INSERT INTO parked VALUES ('{ROOM}', 4, 0, 'broken', x'00')",
+            f"INSERT INTO {{k}}.parked (chat_id, offset, partition, error, value) VALUES ('{ROOM}', 4, 0, 'x', 0x00) "
+            "USING TIMESTAMP {at}",
+            4,
+            id="parked for nothing",
+        ),
+    ],
+)
+async def test_whatever_is_wrong_with_a_chat_is_mended(folded: Folded, sqlite: str, cql: str, offset: int) -> None:
+    await folded.damage(sqlite, cql, offset)
+    await folded.check_mended()
+
+
+async def test_what_was_mended_can_be_mended_again(folded: Folded) -> None:
+    sqlite, cql = LOST
+    for revision in (0, 1, 2, 4, 8):
+        await folded.damage(sqlite, cql.replace("{at}", str(write_time(3, revision))), 3)
+        await folded.check_mended()
+
+
+@pytest.mark.parametrize("folded", [CASSANDRA], indirect=True)
+async def test_a_row_written_by_hand_with_a_time_of_its_own_is_beyond_repair(folded: Folded) -> None:
+    await folded.damage("", f"INSERT INTO {{k}}.chats (chat_id, title) VALUES ('{ROOM}', 'Coffee')", 0)
+    with pytest.raises(BeyondRepair, match="head: title"):
+        await mend(ROOM, folded.views, folded.sound, folded.log)
