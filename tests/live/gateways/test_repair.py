@@ -1,4 +1,4 @@
-"""A chat that Cassandra has wrong is mended beside running gateways and workers, and by its members nothing is missed."""
+"""A chat that Cassandra has wrong is mended beside running gateways and workers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from infra.cassandra.connection import Connection
+from infra.cassandra.keyspace import Keyspace
+from infra.cassandra.serialise import write_time
 from tests.support.caller import Newcomers
 from tests.support.cluster import Cluster
 from tests.support.server import ROOT
@@ -28,20 +30,17 @@ def tidings(cluster: Cluster, *arguments: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, told
 
 
-async def test_a_chat_is_mended_while_it_is_served(
+def test_a_chat_is_mended_while_it_is_served(
     cluster: Cluster, newcomers: Newcomers, cassandra_connection: Connection
 ) -> None:
     ana, ben = newcomers(), newcomers()
     chat_id = ana.direct(ben)
     seqs = [ana.say(chat_id, f"{n}")["seq"] for n in range(4)]
-    keyspace = f"{cluster.settings['TIDINGS_CASSANDRA_KEYSPACE']}_g1"
+    views = Keyspace(cassandra_connection, f"{cluster.settings['TIDINGS_CASSANDRA_KEYSPACE']}_g1")
     place = f"chat_id = '{chat_id}' AND bucket = 0"
-    [(offset,)] = await cassandra_connection.execute(
-        f"SELECT offset FROM {keyspace}.timeline WHERE {place} AND seq = {seqs[1]}"
-    )
-    await cassandra_connection.execute(
-        f"DELETE FROM {keyspace}.timeline USING TIMESTAMP {offset * 1024} WHERE {place} AND seq = {seqs[1]}"
-    )
+    [(offset,)] = views.read_now(f"SELECT offset FROM {views.name}.timeline WHERE {place} AND seq = {seqs[1]}")
+    at = write_time(offset)
+    [*_] = views.read_now(f"DELETE FROM {views.name}.timeline USING TIMESTAMP {at} WHERE {place} AND seq = {seqs[1]}")
     status, audited = tidings(cluster, "audit")
     assert (status, [each["chat_id"] for each in audited["mismatches"]]) == (1, [chat_id])
     status, told = tidings(cluster, "repair", chat_id)
