@@ -13,6 +13,7 @@ COMMANDS = (
     "models show",
     "sql",
     "stats",
+    "repair",
     "serve",
     "gateway",
     "worker",
