@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
@@ -67,6 +69,27 @@ def test_gateways_and_workers_tell_all_that_the_catalogue_says(cluster: Cluster)
         check_told(text, "worker")
         folded += sample(text, "tidings_fold_batch_records_count")
     assert folded > 0
+
+
+def test_the_audit_and_duckdb_count_the_same_records(cluster: Cluster, tmp_path: Path) -> None:
+    here, _ = cluster.gateways
+    with newcomers(here.url) as made:
+        ana, ben = made(), made()
+        then = ana.post(f"/chats/{ana.direct(ben)}/read", {"up_to_seq": 1}).json()["position"]
+        ana.say(ana.group(ben), "hello")
+    await_views(here.url)
+    audited = json.loads(here.tidings("audit", "--json"))
+    assert (audited["mismatched"], audited["mismatches"]) == (0, [])
+    out = str(tmp_path / "export")
+    here.tidings("events", "export", "--out", out, "--workers", "1")
+    query = (
+        "SELECT partition, count(*) AS events FROM (SELECT partition FROM events UNION ALL "
+        "SELECT partition FROM unreadable) GROUP BY partition"
+    )
+    rows = [json.loads(line) for line in here.tidings("sql", query, "--export", out, "--output", "json").splitlines()]
+    counted = {each["partition"]: each["events"] for each in audited["partitions"] if each["events"]}
+    assert {row["partition"]: row["events"] for row in rows} == counted
+    assert counted[int(then.partition(":")[0])] >= 1
 
 
 def test_one_of_the_workers_pushes_to_who_is_away_once(cluster: Cluster) -> None:
