@@ -98,9 +98,18 @@ def test_the_charts_values_fit_their_schema_and_strange_ones_do_not() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     jsonschema.validate(values, schema)
     refused: list[dict[str, Any]] = [{"kafka": "no port"}, {"gatewey": {}}, {"worker": {"replicas": 0}}]
+    refused.append({"audit": {"everySeconds": 0}})
     for strange in (*refused, {"settings": {"PATH": "x"}}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**values, **strange}, schema)
+
+
+def test_the_chart_starts_the_audit_with_options_that_there_are() -> None:
+    text = (CHART / "templates" / "audit.yaml").read_text()
+    [listed] = re.findall(r"\$args := list (.+) \}\}", text)
+    command, *options = listed.replace("$every", '"60"').replace('"', "").split()
+    main: Any = typer.main.get_command(app)
+    assert main.commands[command].make_context(command, options).params["continuous"]
 
 
 def test_a_workers_name_survives_its_restart() -> None:

@@ -8,7 +8,7 @@ app.kubernetes.io/component: {{ .kind }}
 {{ .Values.existingSecret | default (printf "%s-secrets" .Release.Name) }}
 {{- end }}
 
-{{/* A pod of a gateway or a worker: root, kind, its values, its grace in seconds. */}}
+{{/* A pod of a gateway, a worker or the audit: root, kind, its values, its grace in seconds, args if not the kind. */}}
 {{- define "tidings.pod" -}}
 metadata:
   labels: {{- include "tidings.labels" . | nindent 4 }}
@@ -40,7 +40,7 @@ spec:
       {{- $tag := coalesce .values.image.tag .root.Values.image.tag .root.Chart.AppVersion }}
       image: "{{ .root.Values.image.repository }}:{{ $tag }}"
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-      args: [{{ .kind }}]
+      args: {{ .args | default (list .kind) | toJson }}
       workingDir: /tmp
       envFrom:
         - configMapRef: {name: {{ .root.Release.Name }}-settings}
