@@ -10,7 +10,7 @@ from commands.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.5
+LOOK_S = 1.0
 BELIEVED_S = 2.0
 """For so long a worker goes by having found none. Whoever names the first device hears only after that."""
 
