@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 FIRST = 1
-POLL_S = 0.5
+POLL_S = 1.0
 """How often those who serve look into the registry."""
 
 State = Literal["building", "followed", "dropping"]

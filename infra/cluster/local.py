@@ -18,6 +18,9 @@ KAFKA_HEAP_MB = 384
 CASSANDRA_HEAP_MB = 768
 SMALL_HEAPS_MB = (256, 512)
 """Kafka's and Cassandra's, where there are three of each."""
+PARTITIONS = 4
+"""Of the log, where workers are few; TIDINGS_PARTITIONS says otherwise. Records of one partition share requests, so on
+one machine some partitions are cheaper than the dozen of a real cluster, which may grow into them."""
 DRAIN_S = 1.0
 """HAProxy asks twice a second how gateways are, and once more at once before it believes a bad answer."""
 
@@ -52,7 +55,13 @@ class LocalCluster:
         )
         self.redis = Redis(self.folder / "redis")
         self.postgres = Postgres(self.folder / "postgres")
-        settings = {**self.addresses(), **self.secrets(), "TIDINGS_DRAIN_S": str(DRAIN_S)}
+        partitions = os.environ.get("TIDINGS_PARTITIONS", str(max(PARTITIONS, 2 * plan.workers)))
+        settings = {
+            **self.addresses(),
+            **self.secrets(),
+            "TIDINGS_DRAIN_S": str(DRAIN_S),
+            "TIDINGS_PARTITIONS": partitions,
+        }
         self.gateways = [
             Gateway(self.folder / name, settings, name=name) for name in _numbered("gateway", plan.gateways)
         ]

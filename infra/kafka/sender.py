@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.001
 IDLE_POLL_S = 1.0
 """Log lines and errors of the driver are waiting to be fetched even if nothing is sent."""
-LINGER_MS = 2
+LINGER_MS = 5
+"""A request to Kafka costs some 100 µs on either side, whatever it holds."""
 BOUND_MS = 5_000
 """How long a record may be on its way before its outcome counts as unknown."""
 QUEUE_RECORDS = 50_000
