@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 
 from rich.table import Table
 
 from infra.cli.console import answers, progress
-from infra.cli.generations import GenerationStanding, standings
 from infra.estate import Estate
 from streams.audit import Audit, audit
 
-Hear = Callable[[Audit, int, Sequence[GenerationStanding], float, float], None]
-"""Of a round that has ended: what it found, the served generation, all generations, when that was (seconds since 1970),
-and how many seconds it took."""
+Hear = Callable[[Audit, float], None]
+"""Of a round that has ended: what it found, and how many seconds it took."""
 
 
 async def once(estate: Estate, as_json: bool, hear: Hear | None = None) -> bool:
@@ -29,8 +27,7 @@ async def once(estate: Estate, as_json: bool, hear: Hear | None = None) -> bool:
         task = bars.add_task("Counting records", total=sum((await views.positions()).values()))
         found = await audit(views, estate.log, lambda records: bars.advance(task, records))
     if hear is not None:
-        now = time.time()
-        hear(found, served, await standings(estate, now), now, time.monotonic() - started)
+        hear(found, time.monotonic() - started)
     _tell(served, found, as_json)
     return found.mismatched == 0
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, start_http_server
@@ -18,27 +19,35 @@ _OUTCOMES = ("applied", "void", "repeats", "parked")
 
 
 class AuditMetrics(Collector):
-    """Tells nothing before the first round has ended, so that an old result is never taken for a new one."""
+    """Tells nothing that it has not heard of yet, so that an old result is never taken for a new one."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock`: seconds since 1970."""
+        self._clock = clock
         self._rounds = 0
-        self._last: tuple[Audit, int, Sequence[GenerationStanding], float, float] | None = None
+        self._last: tuple[Audit, float, float] | None = None
+        self._generations: Sequence[GenerationStanding] | None = None
 
-    def note(
-        self, found: Audit, served: int, generations: Sequence[GenerationStanding], ended_s: float, took_s: float
-    ) -> None:
-        """A round has ended: `ended_s` in seconds since 1970."""
+    def note(self, found: Audit, took_s: float) -> None:
+        """A round has ended."""
         self._rounds += 1
-        self._last = found, served, generations, ended_s, took_s
+        self._last = found, took_s, self._clock()
+
+    def stand(self, generations: Sequence[GenerationStanding]) -> None:
+        """How all generations stand now."""
+        self._generations = generations
 
     def collect(self) -> Iterator[Metric]:
-        if self._last is None:
-            return
-        found, served, generations, ended_s, took_s = self._last
-        yield gauge("tidings_generation_served", served)
-        yield gauges("tidings_generation_lag", {each.generation: each.lag_events for each in generations})
-        yield gauges("tidings_generation_lag_seconds", {each.generation: each.lag_seconds for each in generations})
-        yield gauges("tidings_generation_parked_chats", {each.generation: each.parked_chats for each in generations})
+        if (generations := self._generations) is not None:
+            yield gauges("tidings_generation_lag", {each.generation: each.lag_events for each in generations})
+            yield gauges("tidings_generation_lag_seconds", {each.generation: each.lag_seconds for each in generations})
+            yield gauges(
+                "tidings_generation_parked_chats", {each.generation: each.parked_chats for each in generations}
+            )
+        if self._last is not None:
+            yield from self._round(*self._last)
+
+    def _round(self, found: Audit, took_s: float, ended_s: float) -> Iterator[Metric]:
         yield gauge("tidings_audit_mismatched_chats", found.mismatched)
         records = {
             (str(each.partition), outcome): float(getattr(each, outcome))
@@ -54,7 +63,7 @@ class AuditMetrics(Collector):
 @contextmanager
 def told_at(host: str, port: int) -> Iterator[tuple[AuditMetrics, str]]:
     """Metrics, told at an address by a thread of its own: a round takes the process for minutes. Raises OSError."""
-    registry, metrics = CollectorRegistry(), AuditMetrics()
+    registry, metrics = CollectorRegistry(), AuditMetrics(time.time)
     tell(registry, [metrics])
     server, thread = start_http_server(port, host, registry)
     try:

@@ -286,7 +286,7 @@ CHAPTERS: tuple[Chapter, ...] = (
         (
             _gauge(
                 "generation_served",
-                (*ALL, "audit"),
+                ALL,
                 "The generation of the views that readers of this process use, or a worker speaks for; 0 until known.",
                 "The same everywhere, but for some seconds around a switch.",
             ),
@@ -294,7 +294,7 @@ CHAPTERS: tuple[Chapter, ...] = (
                 "generation_lag",
                 ("audit",),
                 "Records that a generation does not have yet, of all partitions together.",
-                "Falls while one is built; near 0 once it is followed.",
+                "Falls while one is built; near 0 once it is followed. As of 15 s ago, or the beginning of the round.",
                 "generation",
             ),
             _gauge(
