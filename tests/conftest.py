@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.support.cassandra_views",
     "tests.support.cluster",
     "tests.support.s3",
+    "tests.support.shards",
 ]
 
 # No deadlines anywhere: how long one example takes says more about the machine than about the code.

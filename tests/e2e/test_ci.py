@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TOOLS = "bash sh env dirname timeout sed find"
+ALL = "dev test --shards 2"
 NOTES_ITS_CALL = '#!/bin/sh\necho "$(basename "$0") $*" >>"$CALLS"\n'
 
 
@@ -63,7 +64,7 @@ def machine(tmp_path: Path) -> Machine:
 def test_with_everything_there_it_installs_nothing_and_runs_both_parts(machine: Machine) -> None:
     run = machine.run()
     assert run.returncode == 0
-    assert machine.called() == ["dev check", "dev test"]
+    assert machine.called() == ["dev check", ALL]
     assert run.stdout == "CI=true ALL=1\n" * 2
 
 
@@ -86,7 +87,7 @@ def test_what_is_missing_is_installed_first(machine: Machine, program: str, pack
     update, install, *rest = machine.called()
     assert update.startswith("apt-get update")
     assert install.endswith(packages)
-    assert rest == ["dev check", "dev test"]
+    assert rest == ["dev check", ALL]
 
 
 @pytest.mark.parametrize("program", ["node", "python3", "java"])
@@ -105,9 +106,7 @@ def test_a_failed_installation_is_a_failure(machine: Machine) -> None:
 AGAIN = "dev test --last-failed --last-failed-no-failures none"
 
 
-@pytest.mark.parametrize(
-    ("part", "calls"), [("check", ["dev check", "dev test"]), ("test", ["dev check", "dev test", AGAIN])]
-)
+@pytest.mark.parametrize(("part", "calls"), [("check", ["dev check", ALL]), ("test", ["dev check", ALL, AGAIN])])
 def test_one_failed_part_fails_the_run_and_the_other_still_runs(machine: Machine, part: str, calls: list[str]) -> None:
     machine.dev(f'[ "$1" != {part} ]')
     run = machine.run()
@@ -117,8 +116,8 @@ def test_one_failed_part_fails_the_run_and_the_other_still_runs(machine: Machine
 
 
 def test_tests_that_fail_once_and_pass_alone_do_not_fail_the_run(machine: Machine) -> None:
-    machine.dev('[ "$*" != test ]')
+    machine.dev('[ "$*" != "test --shards 2" ]')
     run = machine.run()
     assert run.returncode == 0
     assert "== once more, what failed" in run.stdout
-    assert machine.called() == ["dev check", "dev test", AGAIN]
+    assert machine.called() == ["dev check", ALL, AGAIN]
