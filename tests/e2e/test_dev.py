@@ -309,6 +309,7 @@ def test_the_cluster_is_the_same_from_wherever_it_is_named(machine: Machine) -> 
         (["unit"], "-m pytest tests/unit"),
         (["unit", "web", "-k", "unit"], "-m pytest tests/unit tests/web -k unit"),
         (["tests/unit/test_lock.py::test_x", "-x"], "-m pytest tests/unit/test_lock.py::test_x -x"),
+        (["--shards", "2", "unit", "-x"], "-m tests.support.shards 2 tests/unit -x"),
     ],
 )
 def test_tests_are_chosen_by_suite_or_by_pytests_own_words(machine: Machine, args: list[str], called: str) -> None:
