@@ -27,10 +27,11 @@ from projections.ports import Parked
 from streams.dead_letters import DeadLetters
 from streams.push.backoff import GIVE_UP_S, delay_ms
 from streams.push.notifier import WINDOW
-from streams.push.plan import Planner, Wanted
+from streams.push.plan import Wanted
 from streams.push.ports import Outcome, Provider, Push
 from streams.push.queues import Held, Item, Queue
 from streams.push.records import Note, Retry, decode_note, decode_retry, encode_retry
+from streams.push.together import Plans, Together
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class PushStream:
 
     def __init__(
         self,
-        planner: Planner,
+        plans: Plans,
         providers: Mapping[Platform, Provider],
         devices: DeviceStore,
         retries: Queue,
@@ -92,7 +93,7 @@ class PushStream:
         chance: Callable[[], float] = random,
     ) -> None:
         """`letters`: topic → where its dead go. `tag`: of the log that is folded."""
-        self._planner = planner
+        self._plans = Together(plans)
         self._providers = providers
         self._devices = devices
         self._retries = retries
@@ -190,7 +191,7 @@ class PushStream:
         rest = {each.wanted: each for each in tries}
         pushes: list[tuple[_Try, Push]] = []
         while rest:
-            found, late = await _patiently(partial(self._planner.plan, list(rest)))
+            found, late = await _patiently(partial(self._plans.plan, list(rest)))
             pushes += [(rest[wanted], push) for wanted, push in found]
             rest = {wanted: rest[wanted] for wanted in late}
             if rest and loop.time() > until:
