@@ -12,8 +12,9 @@ from datetime import datetime
 from commands.sealing import Sealer
 from events.log import DEAD_LETTERS_TOPIC, NOTIFICATIONS_TOPIC, RETRIES_TOPIC
 from infra.kafka.dead_letters import KafkaDeadLetters
+from infra.kafka.holder import KafkaHolder
 from infra.kafka.log import KafkaLog
-from infra.kafka.queues import KafkaHolder, KafkaQueue
+from infra.kafka.queues import KafkaQueue
 from infra.kafka.sender import Sender
 from infra.kafka.topics import notification_topics
 from infra.master_key import MasterKey

@@ -29,7 +29,8 @@ from events.ids import direct_chat_id, uuid7
 from events.log import NOTIFICATIONS_TOPIC, RETRIES_TOPIC, Record
 from events.types import ChatCreated, Data, MessageSent
 from infra.kafka.dead_letters import KafkaDeadLetters
-from infra.kafka.queues import KafkaHolder, KafkaQueue
+from infra.kafka.holder import KafkaHolder
+from infra.kafka.queues import KafkaQueue
 from infra.kafka.sender import Sender
 from infra.kafka.topics import Topic
 from infra.master_key import MasterKey

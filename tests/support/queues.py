@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
-from infra.kafka.queues import KafkaHolder, KafkaQueue
+from infra.kafka.holder import KafkaHolder
+from infra.kafka.queues import KafkaQueue
 from infra.kafka.topics import Topic
 from infra.sqlite.push_file import PushFile
 from infra.sqlite.queues import SqliteHolder, SqliteQueue
