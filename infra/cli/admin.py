@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from commands.accounts import Mark
 from commands.users import User
@@ -14,6 +15,7 @@ from infra.secrets import load_secrets
 from infra.settings import Settings
 from infra.sql.accounts import SqlAccounts
 from infra.sql.database import Database, sqlite_url
+from infra.sql.keys import SqlKeys
 from infra.sql.reveals import Reveal
 from infra.sql.reveals import reveals as all_reveals
 
@@ -48,6 +50,12 @@ async def reveals(settings: Settings) -> Sequence[Reveal]:
     """Who had bodies opened, oldest first. Raises Fault, Corrupt, Unavailable."""
     async with opened_database(settings) as (database, _):
         return await all_reveals(database)
+
+
+async def destroyed(settings: Settings) -> Sequence[tuple[str, datetime]]:
+    """Whose sealing keys were destroyed, oldest first. Raises Fault, Corrupt, Unavailable."""
+    async with opened_database(settings) as (database, master_key):
+        return await SqlKeys(database, master_key).destroyed()
 
 
 async def set_admin(settings: Settings, username: str, admin: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from infra.cli.at_command import at
+from infra.cli.backup_commands import backup, restore
 from infra.cli.cluster import cluster
 from infra.cli.event_commands import events
 from infra.cli.faults import Fault, told
@@ -40,6 +41,8 @@ app.add_typer(cluster, name="cluster")
 app.command(context_settings={"ignore_unknown_options": True})(at)
 app.command()(sql)
 app.command()(stats)
+app.command()(backup)
+app.command()(restore)
 
 Host = Annotated[
     str | None,
@@ -161,6 +164,19 @@ def users(data: Data = None) -> None:
                 print(json.dumps(asdict(user), ensure_ascii=False))
 
         asyncio.run(show())
+
+
+@admin.command()
+def destroyed(data: Data = None) -> None:
+    """List as NDJSON whose sealing keys were destroyed, and when: what a restore of an older backup must be told."""
+    with told():
+        import asyncio
+
+        from infra.backup.erasures import as_line
+        from infra.cli.admin import destroyed as all_destroyed
+
+        for user_id, at in asyncio.run(all_destroyed(settings_of(data))):
+            print(as_line(user_id, at))
 
 
 @admin.command()

@@ -75,6 +75,6 @@ def test_one_sees_what_was_said(local: Local, tmp_path: Path) -> None:
 def test_every_block_of_commands_is_one_that_is_run() -> None:
     assert set(re.findall(r"^```(\w+)$", PAGE, re.MULTILINE)) == {"bash"}
     sections = [title for title, text in SECTIONS.items() if "```bash" in text]
-    assert sections == ["A cluster on this machine", "Look inside", "Read models"], (
+    assert sections == ["A cluster on this machine", "Look inside", "Read models", "Backup and restore"], (
         "a new section with commands needs a test here"
     )

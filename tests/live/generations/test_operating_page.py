@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from infra.layout import views_file
+from infra.layout import log_file, views_file
 from tests.live.conftest import MakeServer
 from tests.live.generations.test_dead_letters import poison
 from tests.live.generations.test_rebuilding import make, talk
@@ -17,6 +21,23 @@ from tests.support.server import ROOT
 PAGE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
 MAY_FAIL = ("dead-letters retry", "dead-letters discard")
 """The chat of this test has two poisoned events, so neither command releases it yet."""
+
+
+def test_what_was_backed_up_is_restored_as_the_page_says(stopped: Path, tmp_path: Path) -> None:
+    section = PAGE.split("\n## Backup and restore\n")[1].split("\n## ")[0]
+    [block] = re.findall(r"^```bash\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    tidings = f'tidings() {{ PYTHONPATH="{ROOT}" "{sys.executable}" -m infra.cli "$@"; }}'
+    done = subprocess.run(
+        ["bash", "-c", f"set -eu\n{tidings}\n{block}"],
+        cwd=tmp_path,
+        env={**os.environ, "TIDINGS_DATA": str(stopped)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "5 users, 45 events; 0 erased again" in done.stdout
+    assert log_file(tmp_path / "RESTORED").exists()
 
 
 def commands() -> list[str]:
