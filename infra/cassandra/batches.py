@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from cassandra.query import BatchStatement, BatchType
@@ -56,10 +57,17 @@ class ReplicaSets:
 def batched(
     units: Iterable[Unit], sets: ReplicaSets, query_ids: Mapping[str, bytes], keyspace: str, max_rows: int = MAX_ROWS
 ) -> list[Any]:
-    """Batches of at most `max_rows` rows and MAX_BYTES. A unit is never split; a large one goes alone."""
+    """Batches of at most `max_rows` rows and MAX_BYTES. A unit is never split; a large one goes alone.
+
+    Those of one partition stand together: of what a batch has for a partition Cassandra makes one mutation, and those
+    are what it pays for.
+    """
     batches: list[Any] = []
     begun: dict[int, tuple[Any, int, int]] = {}
+    by_partition: dict[bytes, list[Unit]] = {}
     for unit in units:
+        by_partition.setdefault(unit.key, []).append(unit)
+    for unit in chain.from_iterable(by_partition.values()):
         number = sets.of(unit.key)
         batch, rows, size = begun.get(number, (None, 0, 0))
         rows += len(unit.writes)

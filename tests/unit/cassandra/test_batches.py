@@ -119,3 +119,10 @@ def test_a_batch_is_unlogged_idempotent_and_routed() -> None:
     assert batch.batch_type is BatchType.UNLOGGED
     assert (batch.keyspace, batch.routing_key, batch.is_idempotent) == ("ks", b"key", True)
     assert writes(batch) == [(True, b"\1\2", (b"key", b"\0"))]
+
+
+def test_what_belongs_to_one_partition_stands_together_in_its_order() -> None:
+    keys = [b"a", b"b", b"a", b"c", b"b"]
+    units = [Unit(key, 300, (("insert", (number,)),)) for number, key in enumerate(keys)]
+    [batch] = batched(units, sets_of(cluster(1, 1)), IDS, "ks")
+    assert [number for _, _, (number,) in writes(batch)] == [0, 2, 1, 4, 3]
