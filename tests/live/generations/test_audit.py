@@ -102,7 +102,7 @@ def auditing(data: Path) -> Iterator[str]:
 
 def settled(url: str, *, mismatched: int) -> str:
     """What is told once a round has found so many chats."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while True:
         told = httpx.get(url).text
         if "tidings_audit_rounds" in told and sample(told, "tidings_audit_mismatched_chats") == mismatched:
