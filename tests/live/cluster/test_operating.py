@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from tests.live.cluster.conftest import Local
-from tests.support.caller import newcomers
+from tests.support.caller import new_id, newcomers
 from tests.support.server import ROOT
 
 pytestmark = [
@@ -34,8 +36,9 @@ def typed(local: Local, script: str, tmp_path: Path) -> str:
     dev = tmp_path / "dev"
     dev.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m infra.cli "$@"\n')
     dev.chmod(0o755)
+    dev.with_name("tidings").symlink_to(dev)
     psql = next(Path("/usr/lib/postgresql").glob("*/bin"), Path("/usr/bin"))
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}:{psql}"
+    path = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}:{psql}"
     run = subprocess.run(
         ["bash", "-c", script],
         cwd=tmp_path,
@@ -72,9 +75,37 @@ def test_one_sees_what_was_said(local: Local, tmp_path: Path) -> None:
     assert json.loads(out.splitlines()[-1])["degraded"] == []
 
 
+def test_a_store_that_has_lost_everything_is_filled_anew(local: Local, tmp_path: Path) -> None:
+    with newcomers(local.url) as made:
+        ana, ben = made(), made()
+        chat_id = ana.direct(ben)
+        ana.say(chat_id, "before")
+        said = 1
+        with ThreadPoolExecutor(1) as thread:
+            lost = thread.submit(typed, local, commands("Loss of a store"), tmp_path)
+            while not wait([lost], timeout=0.3).done:
+                body = {"message_id": new_id(), "kind": "TEXT", "text": "meanwhile"}
+                answer = ana.post(f"/chats/{chat_id}/messages", body)
+                assert answer.status_code in (201, 202), answer.text
+                said += 1
+        assert " lag " in lost.result()
+        until = monotonic() + 60
+        while True:
+            shown = ben.get(f"/chats/{chat_id}")
+            if shown.status_code == 200 and shown.json()["chat"]["head_seq"] == said + 1:  # its creation is the first
+                break
+            assert monotonic() < until, f"not all of {said} came back: {shown.text}"
+        assert ben.read(f"/chats/{chat_id}/events")["items"][1]["event"]["data"]["text"] == "before"
+    assert {service["state"] for service in local.status().values()} == {"running"}
+
+
 def test_every_block_of_commands_is_one_that_is_run() -> None:
     assert set(re.findall(r"^```(\w+)$", PAGE, re.MULTILINE)) == {"bash"}
     sections = [title for title, text in SECTIONS.items() if "```bash" in text]
-    assert sections == ["A cluster on this machine", "Look inside", "Read models", "Backup and restore"], (
-        "a new section with commands needs a test here"
-    )
+    assert sections == [
+        "A cluster on this machine",
+        "Look inside",
+        "Read models",
+        "Loss of a store",
+        "Backup and restore",
+    ], "a new section with commands needs a test here"
