@@ -7,11 +7,12 @@ shard, and tests that share costly services to the same one.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from time import monotonic
 
@@ -29,6 +30,8 @@ SECONDS: Mapping[str, float] = {
 }
 """About how long a folder or file takes, where that is much. Others count for a few."""
 FEW_S = 5.0
+TELL_S = 60.0
+"""Between two words on how far the shards are."""
 
 
 def group_of(path: str) -> str:
@@ -70,22 +73,32 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def run(shards: int, arguments: list[str]) -> int:
-    """Run pytest once for each shard. What one printed comes whole, when it has ended."""
+    """Run pytest once for each shard. What one printed comes whole, when it has ended; until then, how far it is."""
+    progress = dict.fromkeys(range(1, shards + 1), "")
 
     def shard(number: int) -> tuple[int, int, str, float]:
-        began = monotonic()
+        began, printed = monotonic(), []
         command = [sys.executable, "-m", "pytest", f"--shard={number}/{shards}", "-o", f"cache_dir={_cache(number)}"]
-        ran = subprocess.run(
-            [*command, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-        return number, ran.returncode, ran.stdout, monotonic() - began
+        with subprocess.Popen(
+            [*command, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as ran:
+            assert ran.stdout is not None, "it is a pipe"
+            for line in ran.stdout:
+                printed.append(line)
+                if found := re.search(r"\[ *(\d+%)\]$", line):
+                    progress[number] = found[1]
+        return number, ran.returncode, "".join(printed), monotonic() - began
 
     statuses = []
     with ThreadPoolExecutor(shards) as threads:
-        for ended in as_completed([threads.submit(shard, number) for number in range(1, shards + 1)]):
-            number, status, printed, seconds = ended.result()
-            print(f"== shard {number} of {shards}, {seconds:.0f} s, exit status {status}\n{printed}", flush=True)
-            statuses.append(status)
+        running = {threads.submit(shard, number) for number in range(1, shards + 1)}
+        while running:
+            ended, running = wait(running, timeout=TELL_S, return_when=FIRST_COMPLETED)
+            for number, status, printed, seconds in (each.result() for each in ended):
+                print(f"== shard {number} of {shards}, {seconds:.0f} s, exit status {status}\n{printed}", flush=True)
+                statuses.append(status)
+            if not ended:
+                print("shards:", ", ".join(each or "beginning" for each in progress.values()), flush=True)
     failed = {name: True for number in range(1, shards + 1) for name in _read(_cache(number) / LAST_FAILED)}
     (CACHE / LAST_FAILED).parent.mkdir(parents=True, exist_ok=True)
     # For `./dev test --last-failed`, which knows nothing of shards.
