@@ -89,7 +89,13 @@ async def working(settings: Settings) -> AsyncIterator[Working]:
         @cache
         def store_of(number: int) -> CassandraFoldStore:
             keyspace = Keyspace(cassandra, generations.keyspace(number))
-            store = CassandraFoldStore(keyspace, log.incarnation, log.end, position_delay_s=POSITION_DELAY_S)
+            store = CassandraFoldStore(
+                keyspace,
+                log.incarnation,
+                log.end,
+                position_delay_s=POSITION_DELAY_S,
+                dropped=lambda partitions: folded.begin_again(number, partitions),
+            )
             stack.push_async_callback(store.settle)
             return store
 

@@ -33,12 +33,16 @@ class CassandraFoldStore(CassandraChatViews):
         ends: Callable[[], Awaitable[Mapping[int, int]]],
         *,
         position_delay_s: float = 0.0,
+        dropped: Callable[[Collection[int]], None] | None = None,
     ) -> None:
-        """Views of the log `incarnation`; `ends` asks that log for partition → the offset after its last record."""
+        """Views of the log `incarnation`; `ends` asks that log for partition → the offset after its last record.
+
+        `dropped` is told the partitions whose position, being delayed, did not get into the views.
+        """
         super().__init__(keyspace)
         self._incarnation = incarnation
         self._ends = ends
-        self._writer = GroupWriter(keyspace.write, Serialiser(keyspace.writes, incarnation), position_delay_s)
+        self._writer = GroupWriter(keyspace.write, Serialiser(keyspace.writes, incarnation), position_delay_s, dropped)
 
     async def positions(self) -> dict[int, int]:
         await self._writer.settle()

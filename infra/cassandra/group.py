@@ -7,12 +7,15 @@ some large batches instead of many small ones, and an idle one waits for nobody.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from itertools import chain
 
 from infra.cassandra.serialise import Serialiser, Unit
 from projections.ports import Changes
+
+logger = logging.getLogger(__name__)
 
 POSITION_DELAY_S = 0.05
 """For workers."""
@@ -31,14 +34,23 @@ class GroupWriter:
 
     Positions may come later than the rows and heads that they speak of, by so much as `position_delay_s`: they ride
     with the next group, or go alone where none comes. What is lost of them in a crash is folded again, to no effect.
-    After any failure they are dropped and not repeated: a store that was away may have lost what they speak of.
+    After any failure they are dropped and not repeated: a store that was away may have lost what they speak of. Whose
+    they were is to fold again from the position that the store has.
     """
 
-    def __init__(self, write: Write, serialiser: Serialiser, position_delay_s: float) -> None:
-        """With a delay of 0 `apply` returns when the position is written too."""
+    def __init__(
+        self,
+        write: Write,
+        serialiser: Serialiser,
+        position_delay_s: float,
+        dropped: Callable[[Collection[int]], None] | None = None,
+    ) -> None:
+        """With a delay of 0 `apply` returns when the position is written too. `dropped` is told the partitions of
+        positions that were owed and are not any more."""
         self._write = write
         self._serialiser = serialiser
         self._position_delay_s = position_delay_s
+        self._dropped = dropped
         self._waiting: list[_Waiting] = []
         self._owed: dict[int, Changes] = {}
         """Partition → changes that are written but for their position."""
@@ -66,6 +78,18 @@ class GroupWriter:
     def _owe(self, group: Iterable[Changes] = ()) -> None:
         """These from now on, and no others any more."""
         self._owed = {changes.partition: changes for changes in group}
+        self._tell_settled()
+
+    def _drop(self, error: Exception) -> None:
+        if not self._owed:
+            return
+        partitions, self._owed = list(self._owed), {}
+        logger.warning("positions of partitions %s did not get into the views: %s", partitions, error)
+        if self._dropped is not None:
+            self._dropped(partitions)
+        self._tell_settled()
+
+    def _tell_settled(self) -> None:
         for settled in self._settling:
             if not settled.done():
                 settled.set_result(None)
@@ -80,7 +104,7 @@ class GroupWriter:
             try:
                 await self._carry_out([each.changes for each in group])
             except Exception as error:
-                self._owe()
+                self._drop(error)
                 if len(group) == 1:
                     _fail(group[0], error)
                 else:
@@ -104,7 +128,7 @@ class GroupWriter:
         try:
             await self._carry_out([waiting.changes])
         except Exception as error:
-            self._owe()
+            self._drop(error)
             _fail(waiting, error)
         else:
             if not waiting.done.done():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from commands.errors import Unavailable
@@ -70,11 +70,17 @@ class WorkerGenerations:
         self._discards = discards
         self._followers: dict[int, _Follower] = {}
         self._cautious_until = 0.0
+        self._behind: dict[int, set[int]] = {}
+        """Generation → partitions that its views are behind in."""
 
     def make_fold(self, partition: int) -> PartitionFold:
         """The fold of the home generation."""
         store = self._make_store(self.home)
         return PartitionFold(partition, store, self._letters, self, self._measures, self._notifier, self._discards)
+
+    def begin_again(self, generation: int, partitions: Collection[int]) -> None:
+        """Have these folded anew, soon, from where the generation's views say that they stand."""
+        self._behind.setdefault(generation, set()).update(partitions)
 
     async def publish(self, changes: Changes) -> None:
         """Tell gateways, whichever of both generations they read."""
@@ -99,6 +105,7 @@ class WorkerGenerations:
         try:
             while True:
                 await asyncio.sleep(POLL_S)
+                await self._take_back(worker)
                 try:
                     registered = await self._registry.read()
                 except Unavailable as error:
@@ -129,6 +136,15 @@ class WorkerGenerations:
             runner = Runner(self._log, self._make_store(number), partitions=partitions, discards=self._discards)
             task = asyncio.create_task(runner.run(), name=f"generation {number}")
             self._followers[number] = _Follower(runner, partitions, task)
+
+    async def _take_back(self, worker: FaustWorker) -> None:
+        behind, self._behind = self._behind, {}
+        for number, partitions in behind.items():
+            if number in self._followers:
+                await self._stop(number)  # it is followed again with the next look
+            elif number == self.home:
+                for partition in partitions & worker.slots.keys():
+                    worker.slots[partition].begin_again()
 
     async def _stop(self, number: int) -> None:
         follower = self._followers.pop(number)

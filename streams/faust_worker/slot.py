@@ -40,6 +40,7 @@ class Slot:
         self._room = asyncio.Event()
         self._room.set()
         self._closing = False
+        self._is_behind = False
         self._folding_ms: int | None = None
         """When the log took the oldest record of the batch that is being folded."""
         self._task = asyncio.create_task(self._run(), name=f"partition {fold.partition}")
@@ -68,6 +69,11 @@ class Slot:
         if self.ready.is_set() and not self._waiting:
             await self._seek(self.fold.next_offset)
 
+    def begin_again(self) -> None:
+        """Take the partition over anew: the views do not have the position that was last given to them."""
+        self._is_behind = True
+        self._came.set()
+
     async def close(self, patience_s: float) -> None:
         """Finish the batch that is under way, if it takes no longer than that, and drop the rest."""
         self._closing = True
@@ -87,11 +93,14 @@ class Slot:
     async def _run(self) -> None:
         try:
             while not self._closing:
+                self._is_behind = False
                 await self._seek(await self.fold.take_over())
                 self.ready.set()
                 try:
                     while not self._closing:
                         await self._came.wait()
+                        if self._is_behind:
+                            raise FellBack(f"the position of partition {self.fold.partition} is behind its views")
                         await self._fold_some()
                 except FellBack as error:
                     logger.error("%s", error, extra={"partition": self.fold.partition})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import pytest
 
@@ -62,8 +62,10 @@ def store() -> Store:
     return Store()
 
 
-def writer(store: Store, delay_s: float = DELAY_S) -> GroupWriter:
-    return GroupWriter(store.write, Serialiser(WRITES, "log"), delay_s)
+def writer(
+    store: Store, delay_s: float = DELAY_S, dropped: Callable[[Collection[int]], None] | None = None
+) -> GroupWriter:
+    return GroupWriter(store.write, Serialiser(WRITES, "log"), delay_s, dropped)
 
 
 async def test_what_comes_while_a_group_is_written_goes_together(store: Store) -> None:
@@ -111,6 +113,19 @@ async def test_after_a_failure_no_position_is_written_that_was_owed(store: Store
     store.is_away = False
     await group.settle()
     assert store.positions == []
+
+
+async def test_whose_position_was_dropped_is_told(store: Store) -> None:
+    """Else an idle partition would stay behind its views for as long as nothing is written to it."""
+    told: list[list[int]] = []
+    group = writer(store, delay_s=3600, dropped=lambda partitions: told.append(sorted(partitions)))
+    await asyncio.gather(group.apply(changes(0, 1)), group.apply(changes(1, 1)))
+    store.is_away = True
+    await group.settle()
+    assert told == [[0, 1]]
+    with pytest.raises(Unavailable):
+        await group.apply(changes(2, 1))
+    assert told == [[0, 1]], "nothing was owed any more"
 
 
 async def test_to_settle_ends_when_the_store_is_away(store: Store) -> None:
