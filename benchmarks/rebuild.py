@@ -28,6 +28,7 @@ from benchmarks.kit.machine import describe, heading, take_pace
 from benchmarks.kit.output import notes, progress, save, show, table
 from infra.cassandra.connection import Connection, Contact
 from infra.cassandra.generations import Generations
+from infra.cluster.local import JVM_OPTIONS
 from infra.cluster.services import Cassandra, Kafka
 from infra.kafka.log import KafkaLog
 from infra.layout import log_file
@@ -71,7 +72,9 @@ def embedded(events: int, chats: int, text: int) -> Rebuilt:
 @contextmanager
 def services() -> Iterator[tuple[Kafka, Cassandra]]:
     with tempfile.TemporaryDirectory(prefix="tidings-bench-") as folder:
-        kafka, cassandra = Kafka(Path(folder) / "kafka"), Cassandra(Path(folder) / "cassandra")
+        options = JVM_OPTIONS.split()
+        kafka = Kafka(Path(folder) / "kafka", jvm_options=options)
+        cassandra = Cassandra(Path(folder) / "cassandra", jvm_options=options)
         try:
             for service in (kafka, cassandra):
                 notes.print(f"starting {type(service).__name__}")
