@@ -132,6 +132,9 @@ class Cassandra(Service):
             # With "periodic", the default, a node that is killed loses what it took in its last tenth of a second,
             # and one that loses power ten seconds. Other replicas make up for that, but there may be none here.
             "commitlog_sync": "batch",
+            # Uncompressed, its file is mapped, and each sync drops what was written from memory: the next write
+            # faults it in again. Syncs are many here, and that was a fifth of what a write cost.
+            "commitlog_compression": [{"class_name": "LZ4Compressor"}],
             # A warning for each batch of more than 5 KiB helps nobody; over 50 KiB, as by default, they are refused.
             "batch_size_warn_threshold": "50KiB",
             # Nor does one for batches over several partitions: they all live on the same replicas.
