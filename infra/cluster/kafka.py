@@ -13,7 +13,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from infra.cluster.files import write_whole
+from infra.cluster.files import write_once, write_whole
 from infra.cluster.jars import KAFKA_JARS, fetch
 from infra.cluster.jvm import java
 from infra.cluster.service import Service, ServiceFailed
@@ -123,7 +123,7 @@ class Kafka(Service):
         file = self.peers[0].folder / "cluster.json"
         if not file.exists():
             # A fixed first byte, because an id that begins with a dash would read as an option.
-            write_whole(file, json.dumps(base64.urlsafe_b64encode(b"\xc7" + uuid.uuid4().bytes[1:]).decode()[:22]))
+            write_once(file, json.dumps(base64.urlsafe_b64encode(b"\xc7" + uuid.uuid4().bytes[1:]).decode()[:22]))
         return str(json.loads(file.read_text()))
 
 

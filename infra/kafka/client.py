@@ -9,7 +9,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaException
+from confluent_kafka import OFFSET_INVALID, KafkaException
+from confluent_kafka.admin import ListOffsetsResultInfo
 
 from commands.errors import Unavailable
 
@@ -53,3 +54,13 @@ async def answer(future: Future[T]) -> T:
     """What an admin call gives. Raises Unavailable."""
     with translated():
         return await asyncio.wrap_future(future)
+
+
+def offset_of(told: ListOffsetsResultInfo) -> int:
+    """Of an answer to `list_offsets`; -1 where no record is as late as was asked.
+
+    Raises Unavailable: in the midst of an election a broker may answer, without an error, that there is none (-1001).
+    """
+    if told.offset == OFFSET_INVALID:
+        raise Unavailable("Kafka does not know its offsets: a partition changes its leader")
+    return int(told.offset)

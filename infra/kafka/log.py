@@ -15,7 +15,7 @@ from commands.errors import Unavailable
 from commands.ports import Appended
 from events.codec import TRACE_HEADER, Event, encode, headers
 from events.log import CHAT_TOPIC, Record
-from infra.kafka.client import ANSWER_S, answer, settings, translated
+from infra.kafka.client import ANSWER_S, answer, offset_of, settings, translated
 from infra.kafka.reader import PartitionReader
 from infra.kafka.sender import BOUND_MS, Headers, Sender
 from infra.kafka.topics import Topic, Topics
@@ -101,7 +101,7 @@ class KafkaLog:
         while True:
             asked = self._admin.list_offsets(latest, request_timeout=ANSWER_S)
             try:
-                self.last_ends = {place.partition: (await answer(told)).offset for place, told in asked.items()}
+                self.last_ends = {place.partition: offset_of(await answer(told)) for place, told in asked.items()}
                 return dict(self.last_ends)
             except Unavailable:
                 if loop.time() > until:
@@ -114,8 +114,7 @@ class KafkaLog:
         """The offset of the oldest record that is kept. Raises Unavailable."""
         place = TopicPartition(self._topic, partition)
         asked = self._admin.list_offsets({place: OffsetSpec.earliest()}, request_timeout=ANSWER_S)
-        offset: int = (await answer(asked[place])).offset
-        return offset
+        return offset_of(await answer(asked[place]))
 
     def _look_for_leaders(self) -> None:
         with translated():

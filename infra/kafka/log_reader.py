@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from commands.errors import Unavailable
 from events.log import CHAT_TOPIC, Record
-from infra.kafka.client import ANSWER_S, settings, translated
+from infra.kafka.client import ANSWER_S, offset_of, settings, translated
 from infra.kafka.reader import PartitionReader
 from streams.log_reader import NoLog
 
@@ -93,7 +93,7 @@ class KafkaLogReader:
             asked: dict[TopicPartition, Future[Any]] = self._admin.list_offsets(places, request_timeout=ANSWER_S)
             try:
                 with translated():
-                    return {place.partition: told.result().offset for place, told in asked.items()}
+                    return {place.partition: offset_of(told.result()) for place, told in asked.items()}
             except Unavailable:
                 if time.monotonic() > until:
                     raise

@@ -87,12 +87,18 @@ class PartitionReader:
         until = time.monotonic() + ANSWER_S
         while True:
             try:
-                self._end = self._consumer.get_watermark_offsets(place, timeout=ANSWER_S, cached=False)[1]
-                return
+                end = self._consumer.get_watermark_offsets(place, timeout=ANSWER_S, cached=False)[1]
             except KafkaException as error:
-                # While a partition changes its leader, those who are asked send one on.
+                # While a partition changes its leader, those who are asked send one on …
                 if time.monotonic() > until:
                     raise Unavailable(f"Kafka answers: {error.args[0]}") from error
+            else:
+                # … or answer that there is no offset, which is below 0.
+                if end >= 0:
+                    self._end = end
+                    return
+                if time.monotonic() > until:
+                    raise Unavailable(f"Kafka does not know where {self._partition} ends")
             time.sleep(_MOMENT_S)
 
     def _go_to(self, offset: int) -> None:

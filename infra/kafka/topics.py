@@ -7,8 +7,9 @@ down, for the topic of this very id, in a topic of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -25,6 +26,8 @@ FOR_EVER = "-1"
 A_WEEK = str(7 * 86_400_000)
 _MOMENT_S = 0.2
 _TRIES = 25
+
+T = TypeVar("T")
 
 
 class TopicUnsuitable(Exception):
@@ -92,7 +95,8 @@ class Topics:
         """
         await self._make([_REGISTER, *topics])
         found = await self._describe([topic.name for topic in topics])
-        await self._check_settings(topics)
+        # Whichever broker is asked may not have heard of a new topic yet.
+        await _again(lambda: self._check_settings(topics))
         register = await self._register()
         for name, now in found.items():
             before = register.get((name, now.topic_id), now)
@@ -157,26 +161,13 @@ class Topics:
                     raise TopicUnsuitable(f"the topic {topic.name} has {name}={found[name].value}, not {wanted}")
 
     async def _write_down(self, name: str, now: Known, sender: Sender) -> None:
-        for _ in range(_TRIES):
-            try:
-                key = f"{name}:{now.topic_id}"
-                await sender.confirmed(REGISTER_TOPIC, key.encode(), msgspec.json.encode(now), partition=0)
-                return
-            except Unavailable as error:
-                # A cluster's first producer of this kind waits some seconds for what gives them their ids.
-                last = error
-            await asyncio.sleep(_MOMENT_S)
-        raise last
+        key, value = f"{name}:{now.topic_id}".encode(), msgspec.json.encode(now)
+        # A cluster's first producer of this kind waits some seconds for what gives them their ids.
+        await _again(lambda: sender.confirmed(REGISTER_TOPIC, key, value, partition=0))
 
     async def _register(self) -> dict[tuple[str, str], Known]:
-        for _ in range(_TRIES):
-            try:
-                return await asyncio.to_thread(self._read_register)
-            except Unavailable as error:
-                # One that was made a moment ago may not know its leader yet, and the leader not know that it is.
-                last = error
-            await asyncio.sleep(_MOMENT_S)
-        raise last
+        # One that was made a moment ago may not know its leader yet, and the leader not know that it is.
+        return await _again(lambda: asyncio.to_thread(self._read_register))
 
     def _read_register(self) -> dict[tuple[str, str], Known]:
         """(topic, topic id) → what was written down first. Raises Unavailable."""
@@ -199,3 +190,14 @@ class Topics:
         finally:
             consumer.close()
         return known
+
+
+async def _again(call: Callable[[], Awaitable[T]]) -> T:
+    """What `call` gives, asked for some seconds more where it raises Unavailable."""
+    for _ in range(_TRIES):
+        try:
+            return await call()
+        except Unavailable as error:
+            last = error
+        await asyncio.sleep(_MOMENT_S)
+    raise last

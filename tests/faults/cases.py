@@ -15,6 +15,9 @@ Act = Callable[[LocalCluster], Awaitable[None]]
 
 AWAY_S = 5.0
 """How long what was killed stays away: an orchestrator needs some seconds too."""
+FAILOVER_S = 15.0
+"""The same where others take over who must first notice: a broker counts as in sync, and every ack waits for it, until
+its session of six seconds is over."""
 FROZEN_S = 20.0
 REBALANCE_S = 5.0
 
@@ -40,7 +43,8 @@ def cases(plan: Plan, *, short: bool) -> Iterator[Case]:
     yield _killed("kill -9 of two workers at once", ["worker-1", "worker-2"])
     yield _killed("kill -9 of Redis", ["redis"])
     yield _killed(f"kill -9 of Cassandra, {one_of[plan.cassandra]}", ["cassandra-1"])
-    yield _killed(f"kill -9 of Kafka, {one_of[plan.kafka]}", ["kafka-1"], accepts=plan.kafka > 1)
+    kafka_s = FAILOVER_S if plan.kafka > 1 else AWAY_S
+    yield _killed(f"kill -9 of Kafka, {one_of[plan.kafka]}", ["kafka-1"], kafka_s, accepts=plan.kafka > 1)
     yield _killed("kill -9 of PostgreSQL", ["postgres"])
     yield _frozen(f"SIGSTOP of a worker for {frozen_s:.0f} s", "worker-1", frozen_s, accepts=True)
     yield _frozen(f"SIGSTOP of a broker for {frozen_s:.0f} s", "kafka-1", frozen_s, accepts=plan.kafka > 1)
@@ -50,8 +54,8 @@ def cases(plan: Plan, *, short: bool) -> Iterator[Case]:
     yield Case(name, leaves, _rebalances(turns - 1), _start(["worker-2"]))
 
 
-def _killed(name: str, names: list[str], *, accepts: bool = True) -> Case:
-    return Case(name, _each(names, Service.kill), _away(AWAY_S), _start(names), accepts)
+def _killed(name: str, names: list[str], away_s: float = AWAY_S, *, accepts: bool = True) -> Case:
+    return Case(name, _each(names, Service.kill), _away(away_s), _start(names), accepts)
 
 
 def _frozen(name: str, service: str, seconds: float, *, accepts: bool) -> Case:
