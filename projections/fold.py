@@ -6,6 +6,7 @@ a random number or asks anything but what the batch core handed in.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -30,8 +31,9 @@ class Memory:
     """At most so many ids in all chats together, some 300 bytes each …"""
     chats: int = 20_000
     """… and so many chats."""
-    ns: int = 256
-    """The running `n` of a chat's newest seqs: what a read mark usually falls among."""
+    others: int = 256
+    """At most twice so many seqs of a chat that carry no message: above the oldest of them, a read mark needs no
+    look-up."""
 
 
 _FUTURE_US = FUTURE_MS * 1000
@@ -52,9 +54,10 @@ class Hot:
     used: deque[tuple[int, str]] = field(default_factory=deque)
     """(`occurred_at` in µs, id) of each of `recent`, in the order of the log."""
     base_seq: int = 0
-    """The seq before the first one in `ns`."""
-    ns: list[int] = field(default_factory=list)
-    """The running `n` at base_seq + 1, base_seq + 2, …, chat.seq."""
+    """The running `n` of every seq above it is known."""
+    others: list[int] = field(default_factory=list)
+    """The seqs above base_seq + 1 that carry no message, ascending. All others raise `n` by one, so these few say
+    what `n` was at each seq, however long the chat is."""
 
     def needs_lookup(self, message_id: str, id_us: int) -> bool:
         """Whether only the views can tell if this id, with this time inside, was used before."""
@@ -64,7 +67,10 @@ class Hot:
         """The running `n` at a seq, or None where only the views know."""
         if seq == 0:
             return 0
-        return self.ns[seq - self.base_seq - 1] if seq > self.base_seq else None
+        if seq <= self.base_seq:
+            return None
+        without = len(self.others) - bisect_right(self.others, seq)
+        return self.chat.n - (self.chat.seq - seq - without)
 
     def trim(self, memory: Memory) -> int:
         """Forget what is older than `memory` keeps, between batches; gives the number of ids forgotten."""
@@ -75,19 +81,17 @@ class Hot:
             self.floor_us = max(self.floor_us, occurred_us)
             del self.recent[message_id]
             forgotten += 1
-        over = len(self.ns) - memory.ns
-        if over > memory.ns:
-            del self.ns[:over]
-            self.base_seq += over
+        over = len(self.others) - memory.others
+        if over > memory.others:
+            self.base_seq = self.others[over - 1] - 1
+            del self.others[:over]
         return forgotten
 
 
 def cold(chat: Chat) -> Hot:
     """A chat as just loaded: memory vouches for nothing before now. For a new chat it vouches for everything."""
     floor_us = chat.latest_us if chat.offset >= 0 else -_FUTURE_US
-    if chat.seq == 0:
-        return Hot(chat, floor_us)
-    return Hot(chat, floor_us, base_seq=chat.seq - 1, ns=[chat.n])
+    return Hot(chat, floor_us, base_seq=max(0, chat.seq - 1))
 
 
 def fold_record(
@@ -144,7 +148,7 @@ def fold_record(
         before = dict(chat.members)
         evolve(chat, actor_id, data, occurred_us)
         _member_rows(changes, chat, before, offset)
-    hot.ns.append(chat.n)
+        hot.others.append(chat.seq)
     changes.entries.append(Entry(chat.chat_id, chat.seq, chat.n, offset, chat.at_us, event.type, actor_id, decoded.raw))
 
 

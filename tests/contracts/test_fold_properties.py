@@ -69,7 +69,7 @@ memories = st.builds(
     ids_us=st.sampled_from([0, 100_000_000, 10**12]),
     ids=st.sampled_from([0, 4, 10**6]),
     chats=st.sampled_from([0, 1, 100]),
-    ns=st.integers(0, 3),
+    others=st.integers(0, 3),
 )
 
 
