@@ -6,6 +6,7 @@ Statements run on the driver's own thread. A whole group of them costs the event
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionP
 from cassandra.query import tuple_factory
 
 from infra.cassandra.burst import Burst, Row, Slots
+from infra.cassandra.disk import wait_s
 from infra.cassandra.errors import translate, translated
 
 _RECONNECT_S = (0.1, 2.0)
@@ -54,10 +56,17 @@ class Link:
     """A connected session and the statements prepared on it."""
 
     def __init__(
-        self, cluster: Any, session: Any, at_once: int, report: Callable[[BaseException | None], None]
+        self,
+        cluster: Any,
+        session: Any,
+        at_once: int,
+        report: Callable[[BaseException | None], None],
+        on_disk_after_s: float = 0.0,
     ) -> None:
         self.cluster = cluster
         self.session = session
+        self.on_disk_after_s = on_disk_after_s
+        """So long after its acknowledgement a write is on the disks of those who acknowledged it: see `disk`."""
         self._slots = Slots(at_once)
         self._report = report
         self._prepared: dict[str, Any] = {}
@@ -158,10 +167,11 @@ class Connection:
         try:
             with translated():
                 session = cluster.connect()
+                on_disk_after_s = wait_s(cluster, session)
             # A write says itself when it happened: no clock has a say.
             session.use_client_timestamp = False
             self._failed_at = self._alone_since = None
-            self._link = Link(cluster, session, self.contact.at_once, self._note)
+            self._link = Link(cluster, session, self.contact.at_once, self._note, on_disk_after_s)
         except BaseException:
             self._failed_at = self._monotonic()
             cluster.shutdown()
@@ -243,4 +253,7 @@ def cluster_of(contact: Contact) -> Any:
         control_connection_timeout=contact.timeout_s,
         monitor_reporting_enabled=False,
         compression=False,
+        # The driver hands a request to the kernel in pieces of 4 KiB. Without this, the second piece of each batch
+        # waits until the first is acknowledged, for which the other side takes its 40 ms.
+        sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
     )

@@ -1,9 +1,9 @@
 """The chat views of one generation as their fold writes them.
 
-Steps, each acknowledged by a quorum before the next: rows, heads with members, what is parked no more, position (which
-may come some moments later, see `group`). A crash between them repeats work and changes nothing. Every write says
-itself when it happened, by the offset of the record that it comes from, so a paused fold that wakes up and writes late
-loses against what is there: no lock, no fence.
+Steps, each acknowledged by a quorum, and on the disk, before the next: rows, heads with members, what is parked no
+more, position (which may come some moments later, see `group`). A crash between them repeats work and changes nothing.
+Every write says itself when it happened, by the offset of the record that it comes from, so a paused fold that wakes up
+and writes late loses against what is there: no lock, no fence.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class CassandraFoldStore(CassandraChatViews):
         super().__init__(keyspace)
         self._incarnation = incarnation
         self._ends = ends
-        self._writer = GroupWriter(keyspace.write, Serialiser(keyspace.writes, incarnation), position_delay_s, dropped)
+        serialiser = Serialiser(keyspace.writes, incarnation)
+        self._writer = GroupWriter(keyspace.write, keyspace.on_disk, serialiser, position_delay_s, dropped)
 
     async def positions(self) -> dict[int, int]:
         await self._writer.settle()
@@ -86,5 +87,7 @@ class CassandraFoldStore(CassandraChatViews):
         again = Serialiser(self._keyspace.writes, self._incarnation, revision)
         write = self._keyspace.write
         await write(again.rows(changes))
+        await self._keyspace.on_disk()
         await write(again.heads(changes))
+        await self._keyspace.on_disk()
         await write(again.removed(changes, extra))

@@ -33,21 +33,26 @@ class GroupWriter:
     """Lives on one event loop.
 
     Positions may come later than the rows and heads that they speak of, by so much as `position_delay_s`: they ride
-    with the next group, or go alone where none comes. What is lost of them in a crash is folded again, to no effect.
-    After any failure they are dropped and not repeated: a store that was away may have lost what they speak of. Whose
-    they were is to fold again from the position that the store has.
+    with the heads of the next group, or go alone where none comes. What is lost of them in a crash is folded again, to
+    no effect. After any failure they are dropped and not repeated: a store that was away may have lost what they speak
+    of. Whose they were is to fold again from the position that the store has.
     """
 
     def __init__(
         self,
         write: Write,
+        on_disk: Callable[[], Awaitable[None]],
         serialiser: Serialiser,
         position_delay_s: float,
         dropped: Callable[[Collection[int]], None] | None = None,
     ) -> None:
-        """With a delay of 0 `apply` returns when the position is written too. `dropped` is told the partitions of
-        positions that were owed and are not any more."""
+        """`on_disk` returns when no loss of power can undo what `write` has returned from.
+
+        With a delay of 0 `apply` returns when the position is written too. `dropped` is told the partitions of
+        positions that were owed and are not any more.
+        """
         self._write = write
+        self._on_disk = on_disk
         self._serialiser = serialiser
         self._position_delay_s = position_delay_s
         self._dropped = dropped
@@ -135,15 +140,19 @@ class GroupWriter:
                 waiting.done.set_result(None)
 
     async def _carry_out(self, group: list[Changes]) -> None:
+        """Nothing is written before what it speaks of is on the disk."""
         its, owed = self._serialiser, list(self._owed.values())
-        await self._write(chain(map(its.position, owed), *map(its.rows, group)))
+        await self._write(chain.from_iterable(map(its.rows, group)))
+        await self._on_disk()
+        await self._write(chain(map(its.position, owed), *map(its.heads, group)))
         self._owe()
-        await self._write(chain.from_iterable(map(its.heads, group)))
         if any(changes.released for changes in group):
+            await self._on_disk()
             await self._write(chain.from_iterable(map(its.released, group)))
         if self._position_delay_s:
             self._owe(group)
         else:
+            await self._on_disk()
             await self._write(map(its.position, group))
 
 

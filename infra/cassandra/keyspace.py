@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -48,6 +49,12 @@ class Keyspace:
         link = await self.link()
         self._sets.refresh()
         await link.run(batched(units, self._sets, self._query_ids, self.name))
+
+    async def on_disk(self) -> None:
+        """Return when all that was acknowledged before is on the disks of those who acknowledged it, as far as they
+        say when that is."""
+        if wait_s := (await self.link()).on_disk_after_s:
+            await asyncio.sleep(wait_s)
 
     async def read(self, statement: str, *keys: Sequence[Any]) -> list[list[Row]]:
         """One read for each tuple of values, the first of them an id; the rows of each."""

@@ -37,6 +37,10 @@ class FakeCluster:
         self.driver = driver
         self.is_shut_down = False
         self.prepared: list[str] = []
+        self.metadata = self
+
+    def all_hosts(self) -> list[Any]:
+        return []
 
     def connect(self) -> FakeCluster:
         if self.driver.away is not None:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Collection, Iterable
 
 import pytest
 
+from commands.chat import Chat
 from commands.errors import Unavailable
 from infra.cassandra.group import GroupWriter
 from infra.cassandra.serialise import Serialiser, Unit
 from infra.cassandra.statements import Writes
-from projections.ports import Changes, Membership
+from projections.ports import Changes, Membership, Parked
 
 DELAY_S = 0.03
 WRITES = Writes.on("k")
@@ -22,7 +23,9 @@ class Store:
 
     def __init__(self) -> None:
         self.written: list[list[str]] = []
-        """Group for group, the tables or users that rows went to."""
+        """Write for write, the tables or users that rows went to."""
+        self.unsafe: set[str] = set()
+        """What a loss of power now would undo."""
         self.is_away = False
         self.refuses: Callable[[list[str]], bool] = lambda names: False
         self.gate = asyncio.Event()
@@ -34,17 +37,32 @@ class Store:
         await self.gate.wait()
         if self.is_away or self.refuses(names):
             raise Unavailable("away")
+        for name in names:
+            assert not SPOKEN_OF[name[:4]] & {each[:4] for each in self.unsafe}, f"{name} over {self.unsafe}"
         if names:
             self.written.append(names)
+            self.unsafe.update(names)
             self.came.set()
+
+    async def on_disk(self) -> None:
+        await asyncio.sleep(0)
+        self.unsafe.clear()
 
     @property
     def positions(self) -> list[str]:
         return [name for names in self.written for name in names if name.startswith("position")]
 
 
+SPOKEN_OF = {"user": set(), "head": {"user"}, "free": {"user", "head"}, "posi": {"user", "head", "free"}}
+"""What must be on the disk before a write of this kind is begun."""
+
+
 def _name(unit: Unit) -> str:
     ((statement, values),) = unit.writes
+    if statement == WRITES.head:
+        return f"head of {bytes(values[0]).decode()}"
+    if statement == WRITES.release:
+        return f"free {bytes(values[1]).decode()}"
     if statement == WRITES.position:
         return f"position {int.from_bytes(values[1])}:{int.from_bytes(values[2])}"
     return bytes(values[0]).decode()
@@ -65,7 +83,7 @@ def store() -> Store:
 def writer(
     store: Store, delay_s: float = DELAY_S, dropped: Callable[[Collection[int]], None] | None = None
 ) -> GroupWriter:
-    return GroupWriter(store.write, Serialiser(WRITES, "log"), delay_s, dropped)
+    return GroupWriter(store.write, store.on_disk, Serialiser(WRITES, "log"), delay_s, dropped)
 
 
 async def test_what_comes_while_a_group_is_written_goes_together(store: Store) -> None:
@@ -77,7 +95,7 @@ async def test_what_comes_while_a_group_is_written_goes_together(store: Store) -
     await asyncio.sleep(0)
     store.gate.set()
     await asyncio.gather(first, *others)
-    assert store.written == [["user 0:1"], ["position 0:1", "user 1:1", "user 2:1"]]
+    assert store.written == [["user 0:1"], ["user 1:1", "user 2:1"], ["position 0:1"]]
 
 
 async def test_a_position_goes_alone_where_nothing_follows(store: Store) -> None:
@@ -164,3 +182,20 @@ async def test_who_is_cancelled_holds_nobody_up(store: Store) -> None:
     store.gate.set()
     await group.apply(changes(1, 1))
     assert ["user 0:1"] in store.written
+
+
+async def test_nothing_is_begun_before_what_it_speaks_of_is_on_the_disk(store: Store) -> None:
+    """The store's own assertion looks at each write."""
+    group = writer(store)
+    for offset in range(1, 4):
+        made = changes(0, offset)
+        made.heads["c"] = Chat("c", offset=offset - 1)
+        made.released.append(Parked("c", 0, offset - 1, "", b""))
+        await group.apply(made)
+    await group.settle()
+    assert store.written == [
+        ["user 0:1"], ["head of c"], ["free c"],
+        ["user 0:2"], ["position 0:1", "head of c"], ["free c"],
+        ["user 0:3"], ["position 0:2", "head of c"], ["free c"],
+        ["position 0:3"],
+    ]  # fmt: skip
