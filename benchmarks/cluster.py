@@ -178,9 +178,11 @@ def _history(rate: float) -> Callable[[Bench, Sequence[int]], list[Point]]:
 
 def _connections(rate: float, pairs: int) -> Callable[[Bench, Sequence[int]], list[Point]]:
     def measure(bench: Bench, totals: Sequence[int]) -> list[Point]:
-        rooms = bench.rooms(max(pairs, max(totals) // 2))
         active = min(pairs, min(totals) // 2)
-        return [bench.point(total, rooms[:active], rate, rooms[active : total // 2]) for total in totals]
+        others = max(totals) // 2 - active
+        idle = bench.rooms(others) if others else []
+        # Rooms of its own for each point: the loss check reads a room from where it began.
+        return [bench.point(total, bench.rooms(active), rate, idle[: total // 2 - active]) for total in totals]
 
     return measure
 

@@ -22,7 +22,7 @@ from faust.types.tuples import ConsumerMessage
 MAX_BATCH = 500
 LINGER_S = 0.05
 """How long records gather at most before the next are taken …"""
-LINGER_RECORD_S = 0.02
+LINGER_RECORD_S = 0.005
 """… and how long for each record of the last time: who comes alone, or after a while, waits for nobody."""
 SCHEME = "batched"
 
