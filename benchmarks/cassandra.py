@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 import uvloop
 
+from benchmarks.kit.ending import unwind_on_sigterm
 from benchmarks.kit.history import records
 from benchmarks.kit.machine import describe, heading
 from benchmarks.kit.output import notes, progress, save, show, table
@@ -160,6 +161,7 @@ def main(
     json: Annotated[Path | None, typer.Option(help="Also write the figures into this file.")] = None,
 ) -> None:
     """Fold a prepared log into the views of a Cassandra node of its own and say what an event costs."""
+    unwind_on_sigterm()
     load = Workload(events, warm_up, chats, text, partitions)
     with tempfile.TemporaryDirectory(prefix="tidings-bench-") as folder:
         node = Cassandra(Path(folder) / "cassandra")

@@ -19,6 +19,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.kit.ending import unwind_on_sigterm
 from benchmarks.kit.files import raise_file_limit
 from benchmarks.kit.jobs import Loaded, LoadServer, Register
 from benchmarks.kit.load import Step
@@ -125,6 +126,7 @@ def main(
 ) -> None:
     """Load a cluster and say what a message costs each kind of process, and how long one takes."""
     raise_file_limit()
+    unwind_on_sigterm()
     take_pace()
     curves: dict[str, list[Point]] = {}
     try:

@@ -23,6 +23,7 @@ import typer
 import uvloop
 
 from benchmarks.fold import append, prepare
+from benchmarks.kit.ending import unwind_on_sigterm
 from benchmarks.kit.history import records
 from benchmarks.kit.machine import describe, heading, take_pace
 from benchmarks.kit.output import notes, progress, save, show, table
@@ -125,6 +126,7 @@ def main(
     json: Annotated[Path | None, typer.Option(help="Also write the figures into this file.")] = None,
 ) -> None:
     """Rebuild the read models from prepared logs, and say how fast that is and how much memory it takes."""
+    unwind_on_sigterm()
     take_pace()
     sizes = events or [100_000, 1_000_000]
     found = [embedded(size, chats, text) for size in sizes] if into != "cassandra" else []
