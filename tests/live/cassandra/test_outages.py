@@ -194,19 +194,21 @@ async def test_while_a_node_hangs_calls_end_and_go_on_when_it_answers(
 
 
 @pytest.fixture
-async def late(node: Cassandra, keyspace_name: str) -> AsyncIterator[Keyspace]:
+async def late(node: Cassandra, connection: Connection, keyspace_name: str) -> AsyncIterator[Keyspace]:
     """Views on a node that syncs its commit log as seldom as a fold waits for at all."""
     before, node.sync_ms = node.sync_ms, 33
     await asyncio.to_thread(node.kill)
     await asyncio.to_thread(node.start)
-    connection = Connection(replace(contact(node), timeout_s=3))
-    await answers(fold_store(Keyspace(connection, keyspace_name)))
-    empty(connection, keyspace_name)
-    yield Keyspace(connection, keyspace_name)
-    await asyncio.to_thread(connection.close)
+    # A link learns how often a node syncs when it is made.
+    own = Connection(replace(contact(node), timeout_s=3))
+    await answers(fold_store(Keyspace(own, keyspace_name)))
+    empty(own, keyspace_name)
+    yield Keyspace(own, keyspace_name)
+    await asyncio.to_thread(own.close)
     node.sync_ms = before
     await asyncio.to_thread(node.kill)
     await asyncio.to_thread(node.start)
+    await answers(fold_store(Keyspace(connection, keyspace_name)))
 
 
 @pytest.mark.timeout(600)
