@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from cassandra import InvalidRequest, Unauthorized
 from cassandra.query import SimpleStatement
 
 from infra.cassandra.errors import DRIVER_ERRORS
@@ -47,19 +48,26 @@ def lag_s(settings: Mapping[str, str | None]) -> float:
 def wait_s(cluster: Any, session: Any) -> float:
     """How long to wait, after an acknowledgement from any of the nodes, until it is on their disks, in seconds.
 
-    0 where they say that they sync at once, do not say, or take so long that nobody would wait; of the latter the
-    operator is told. Blocks. Those who cannot be asked now are taken to be like the others.
+    0 where they say that they sync at once, have no settings to show, or take so long that nobody would wait; of the
+    latter the operator is told. Nodes that cannot be asked now are taken to be like the others. Blocks. Raises the
+    driver's error where not one of them answers: an order on the disk is not given up for a node that is slow to start.
     """
-    longest = 0.0
+    longest, answered, failure = 0.0, False, None
     for host in cluster.metadata.all_hosts():
         if not host.is_up:
             continue
         try:
             rows = session.execute(SimpleStatement(_QUERY), host=host, timeout=_ASK_S)
-        except DRIVER_ERRORS as error:
-            # Some of those that speak Cassandra's protocol have no such table.
+        except (InvalidRequest, Unauthorized) as error:
+            # Some of those that speak Cassandra's protocol have no such table, or show it to nobody.
             logger.info("Cassandra at %s does not tell how it syncs its commit log: %s", host.address, error)
+            answered = True
             continue
+        except DRIVER_ERRORS as error:
+            logger.warning("Cassandra at %s did not say how it syncs its commit log: %s", host.address, error)
+            failure = error
+            continue
+        answered = True
         lag = lag_s(dict(rows))
         if lag > LONGEST_S:
             logger.warning(
@@ -70,6 +78,8 @@ def wait_s(cluster: Any, session: Any) -> float:
             )
         else:
             longest = max(longest, lag)
+    if failure is not None and not answered:
+        raise failure
     return longest
 
 

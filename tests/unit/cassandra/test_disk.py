@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from cassandra import InvalidRequest
+from cassandra import InvalidRequest, OperationTimedOut
 
 from infra.cassandra.disk import lag_s, wait_s
 
@@ -59,6 +59,7 @@ class Host:
     period: str | None
     """None: it has no such table."""
     is_up: bool = True
+    is_slow: bool = False
 
 
 @dataclass
@@ -76,6 +77,8 @@ class Nodes:
 
     def execute(self, statement: Any, *, host: Host, timeout: float) -> list[tuple[str, str | None]]:
         assert host.is_up, "a node that is down was asked"
+        if host.is_slow:
+            raise OperationTimedOut()
         if host.period is None:
             raise InvalidRequest("no such table")
         return [("commitlog_sync", "periodic"), ("commitlog_sync_period", host.period)]
@@ -93,3 +96,14 @@ def test_for_the_ten_seconds_of_the_default_nobody_waits_but_the_operator_is_tol
     with caplog.at_level(logging.WARNING):
         assert wait_s(nodes, nodes) == pytest.approx(0.003)
     assert [record.args for record in caplog.records] == [("2", 15.0)]
+
+
+def test_who_does_not_answer_is_taken_to_be_like_the_others() -> None:
+    nodes = Nodes([Host("1", "2ms"), Host("2", "2ms", is_slow=True)])
+    assert wait_s(nodes, nodes) == pytest.approx(0.003)
+
+
+def test_where_nobody_answers_nothing_is_assumed() -> None:
+    nodes = Nodes([Host("1", "2ms", is_slow=True), Host("2", "2ms", is_up=False)])
+    with pytest.raises(OperationTimedOut):
+        wait_s(nodes, nodes)
