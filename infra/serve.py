@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -20,6 +19,7 @@ from api.http.app import create_app
 from api.http.chat_schemas import schema_components
 from api.ws.transport import protocol_class
 from infra.app import App, running
+from infra.cycles import look_seldom, never_look_at_these
 from infra.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -43,9 +43,7 @@ def serve(settings: Settings, *, demo: bool = False, on_ready: OnReady | None = 
     """
     # A thread that finishes a commit wants the interpreter back at once, not after the default 5 ms.
     sys.setswitchinterval(0.0005)
-    # Messages make garbage that reference counts free. Looking for cycles at the default pace cost 8 % of the
-    # time under load, mostly in walking modules and caches that never go.
-    gc.set_threshold(50_000, 20, 100)
+    look_seldom()
     listener = listen(settings.host, settings.port)
     try:
         uvloop.run(_serve(settings, demo, listener, on_ready))
@@ -86,8 +84,7 @@ async def _serve(settings: Settings, demo: bool, listener: socket.socket, on_rea
             forwarded_allow_ips=settings.forwarded_allow_ips,
             timeout_graceful_shutdown=GRACE_S,
         )
-        gc.collect()
-        gc.freeze()
+        never_look_at_these()
         server = _Server(config, app, listener, on_ready)
         for task in app.background:
             task.add_done_callback(server.stop_because_of)

@@ -15,6 +15,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 from api.http.status import status_app
+from infra.cycles import look_seldom, never_look_at_these
 from infra.metrics.process import Heartbeat, ProcessMetrics, tell
 from infra.parts import Work
 from infra.serve import listen, url_of
@@ -32,6 +33,7 @@ def serve_worker(settings: Settings, on_ready: Callable[[str], object]) -> None:
 
     Raises PortTaken, WorkerFailed, and what `infra.worker.working` raises.
     """
+    look_seldom()
     listener = listen(settings.host, settings.port)
     try:
         run(_serve(settings, listener, on_ready))
@@ -80,6 +82,7 @@ async def _work(
         beat = Heartbeat(health)
         tell(metrics, [*parts.collectors, ProcessMetrics(health, beat, settings.node or "")])
         app = status_app(health, lambda: worker.is_healthy, metrics)
+        never_look_at_these()
         server = _Beside(
             uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, server_header=False, loop="none")
         )

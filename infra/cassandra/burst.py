@@ -107,7 +107,7 @@ class Burst:
             if response.has_more_pages:
                 response.start_fetching_next_page()
                 return
-            response.clear_callbacks()  # they name the response: a circle
+            _let_go(response)
         except Exception as error:
             self._fail(error)
             return
@@ -138,3 +138,13 @@ class Burst:
             self._future.set_result(None)
         else:
             self._future.set_exception(error)
+
+
+def _let_go(response: Any) -> None:
+    """Have what was asked and answered freed now. The driver keeps the timer of a request until the time is up, seconds
+    after the answer, and with it all the rows of a batch; what is left then is a circle, a long search for Python.
+    """
+    response.clear_callbacks()  # they name the response
+    timer, response._timer = response._timer, None
+    if timer is not None:
+        timer.callback = None  # cancelled: it is not called any more

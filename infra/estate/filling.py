@@ -13,6 +13,7 @@ from typing import Any
 
 from commands.errors import Unavailable
 from infra.cli.console import remarks
+from infra.cycles import look_seldom, never_look_at_these
 from infra.estate import Estate, opened
 from infra.settings import Settings
 from projections.fold import Memory
@@ -119,8 +120,10 @@ def _with_processes(
 
 def _fold_share(pipe: Connection, settings: Settings, number: int, share: Mapping[int, int]) -> None:
     async def main() -> None:
+        look_seldom()
         async with opened(settings) as estate:
             store, discards = await estate.fold_into(number), await estate.discards()
+            never_look_at_these()
             await fold_up_to(estate.log, store, share, pipe.send, batch=BATCH, memory=MEMORY, discards=discards)
 
     try:

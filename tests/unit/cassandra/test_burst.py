@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -13,11 +15,19 @@ from infra.cassandra.burst import Burst, Slots
 Rows = list[tuple[Any, ...]]
 
 
+class Timer:
+    """The driver keeps one for each request, in a heap, until the request's time is up."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+
 class Response:
     """What the driver gives for a statement; the test answers in its place, page by page."""
 
     def __init__(self, statement: Any) -> None:
         self.statement = statement
+        self._timer: Timer | None = Timer(self.time_is_up)
         self.has_more_pages = False
         self.pages_asked = 1
         self.callback: Callable[[Rows | None], None] | None = None
@@ -29,6 +39,8 @@ class Response:
 
     def clear_callbacks(self) -> None:
         self.callback = self.errback = None
+
+    def time_is_up(self) -> None: ...
 
     def start_fetching_next_page(self) -> None:
         self.pages_asked += 1
@@ -73,6 +85,20 @@ async def test_no_more_are_under_way_than_allowed_and_rows_come_in_the_order_of_
     assert not task.done()
     session.sent[0].answer([("a1",)])
     assert await task == [[("a1",)], [("b1",)], [("c1",), ("c2",)], []]
+
+
+async def test_what_was_answered_is_freed_without_a_search_for_circles_though_its_timer_is_still_kept() -> None:
+    session = Session()
+    task = await begun(session, "a")
+    timer, freed = session.sent[0]._timer, ref(session.sent[0])
+    gc.disable()
+    try:
+        session.sent.pop().answer([("a1",)])
+        assert await task == [[("a1",)]]
+        assert freed() is None
+        assert timer is not None
+    finally:
+        gc.enable()
 
 
 async def test_bursts_share_their_slots_in_turn() -> None:

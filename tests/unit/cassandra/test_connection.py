@@ -64,6 +64,7 @@ class FakeCluster:
 
 class FakeResponse:
     has_more_pages = False
+    _timer = None
 
     def __init__(self, error: Exception | None, statement: Any) -> None:
         self.error = error
