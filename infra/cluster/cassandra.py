@@ -40,6 +40,10 @@ _LOGBACK = """\
 class Cassandra(Service):
     """One node. Nodes of one cluster are made together, by `cassandra_cluster`."""
 
+    timer_slack_us = 300
+    """After each request a thread of Cassandra looks for more every 10 µs, for 10 ms. Where requests come a few at a
+    time that is most of what they cost, and a kernel that may be late lets it look less often (ADR 0055)."""
+
     def __init__(
         self,
         folder: Path,

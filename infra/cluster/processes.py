@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,9 @@ from infra.cluster.files import write_whole
 
 PROCESS_FILE = "process.json"
 """Where a service's folder says which process it is."""
+
+_PR_SET_TIMERSLACK = 29
+"""<linux/prctl.h>; a slack of 0 is the one that the thread began with."""
 
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """Started by this process and not yet seen dead. Kept so that they can be reaped and are not complained about."""
@@ -39,9 +43,14 @@ def _stat(pid: int | str) -> _Stat | None:
     return _Stat(int(pid), fields[0], int(fields[1]), int(fields[17]), int(fields[19]))
 
 
-def spawn(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str], log: Path) -> int:
-    """Start a process of a session of its own whose output is added to `log`; gives its pid. Raises OSError."""
-    with log.open("ab") as output:
+def spawn(
+    command: Sequence[str], *, cwd: Path, environment: Mapping[str, str], log: Path, timer_slack_us: int = 0
+) -> int:
+    """Start a process of a session of its own whose output is added to `log`; gives its pid. Raises OSError.
+
+    `timer_slack_us`: by how much the kernel may be late to wake its threads (PR_SET_TIMERSLACK); 0 for the usual 50.
+    """
+    with log.open("ab") as output, _timer_slack(timer_slack_us):
         child = subprocess.Popen(
             command,
             cwd=cwd,
@@ -53,6 +62,17 @@ def spawn(command: Sequence[str], *, cwd: Path, environment: Mapping[str, str], 
         )
     _children[child.pid] = child
     return child.pid
+
+
+@contextmanager
+def _timer_slack(us: int) -> Iterator[None]:
+    """What is started in the block has it, for a child inherits the thread's own, and keeps it over `exec`."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_TIMERSLACK, us * 1000, 0, 0, 0)
+    try:
+        yield
+    finally:
+        libc.prctl(_PR_SET_TIMERSLACK, 0, 0, 0, 0)
 
 
 def started(pid: int) -> int | None:

@@ -44,6 +44,9 @@ class Service(ABC):
     ready_s: ClassVar[float] = 300.0
     """How long to become ready. One that ends is noticed at once, so this only bounds a machine that is very busy."""
 
+    timer_slack_us: ClassVar[int] = 0
+    """See `spawn`."""
+
     def __init__(self, name: str, folder: Path, ports: Mapping[str, int | None]) -> None:
         """`ports`: purpose → number, or None for the one used before, else a free one."""
         self.name = name
@@ -99,7 +102,13 @@ class Service(ABC):
                 if not is_free(self.host, port):
                     raise ServiceFailed(f"{self.name} cannot start: port {port} of {self.host} is taken")
             self.prepare()
-            pid = spawn(self.command(), cwd=self.folder, environment=self.environment(), log=self.log)
+            pid = spawn(
+                self.command(),
+                cwd=self.folder,
+                environment=self.environment(),
+                log=self.log,
+                timer_slack_us=self.timer_slack_us,
+            )
             record(self._process_file, pid)
 
     def wait_ready(self) -> None:

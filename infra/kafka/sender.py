@@ -23,14 +23,21 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.001
 IDLE_POLL_S = 1.0
 """Log lines and errors of the driver are waiting to be fetched even if nothing is sent."""
-LINGER_MS = 5
-"""A request to Kafka costs some 100 µs on either side, whatever it holds."""
+GATHER_S = 0.02
+"""How long records gather at most before they go out together: a request to Kafka costs some 100 µs on either side,
+whatever it holds, and each partition has requests of its own …"""
+GATHER_RECORD_S = 0.004
+"""… and how long for each record that went out the last time: who comes alone, or after a while, waits for nobody."""
+LINGER_MS = 1
+"""So that what is handed over together also travels together."""
 BOUND_MS = 5_000
 """How long a record may be on its way before its outcome counts as unknown."""
 QUEUE_RECORDS = 50_000
 QUEUE_KB = 65_536
 
 Headers = list[tuple[str, bytes]]
+_Gathered = tuple[str, bytes, bytes, int, Appended, Headers | None]
+"""Topic, value, key, partition, who waits, headers."""
 
 
 class Sender:
@@ -57,6 +64,8 @@ class Sender:
         self._bound_s = bound_ms / 1000
         self.measures = LogMeasures()
         self._in_flight = 0
+        self._gathered: list[_Gathered] = []
+        self._gather_until = 0.0
         self._closing: asyncio.Future[None] | None = None
         self._producer = Producer(self._settings)
         self._renewing = False
@@ -71,22 +80,32 @@ class Sender:
             self.measures.failures += 1
             done(None, Unavailable("the log is closing"))
             return
-        try:
-            answered = partial(self._delivered, done)
-            self._producer.produce(topic, value, key, partition, on_delivery=answered, headers=headers)  # type: ignore[arg-type]
-        except BufferError:
-            self.measures.failures += 1
-            done(None, Unavailable("too much is waiting for Kafka"))
-            return
-        except KafkaException as error:
-            self.measures.failures += 1
-            self._on_error(error.args[0])
-            done(None, Unavailable(f"Kafka answers: {error.args[0]}"))
-            return
         self._in_flight += 1
+        if not self._gathered:
+            self._loop.call_at(self._gather_until, self._hand_over)
+        self._gathered.append((topic, value, key, partition, done, headers))
         if self._in_flight == 1:
             self._timer.cancel()
             self._timer = self._loop.call_later(POLL_S, self._poll)
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        self._gather_until = self._loop.time() + min(GATHER_S, len(gathered) * GATHER_RECORD_S)
+        produce, delivered = self._producer.produce, self._delivered
+        for topic, value, key, partition, done, headers in gathered:
+            try:
+                produce(topic, value, key, partition, on_delivery=partial(delivered, done), headers=headers)  # type: ignore[arg-type]
+            except BufferError:
+                self._refused(done, "too much is waiting for Kafka")
+            except KafkaException as error:
+                self._on_error(error.args[0])
+                self._refused(done, f"Kafka answers: {error.args[0]}")
+
+    def _refused(self, done: Appended, why: str) -> None:
+        self._in_flight -= 1
+        self.measures.failures += 1
+        # By itself: what it may raise must not keep the others from Kafka.
+        self._loop.call_soon(done, None, Unavailable(why))
 
     @property
     def waiting(self) -> int:
