@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from cassandra.query import UNSET_VALUE
 
 from commands.chat import Chat
+from events.ids import id_ms
 from infra.cassandra.statements import Writes
-from infra.cassandra.tables import PROJECTION, bucket_of, key_of, week_of
+from infra.cassandra.tables import PROJECTION, bucket_of, key_of, week_of_ms
 from projections.inspection import Extra
 from projections.ports import Changes, Entry, FileUse, FirstUse, MemberRow, Membership, Parked, Refused
 
@@ -111,7 +112,8 @@ class Serialiser:
         return Unit(_composite(chat_id, bucket), len(e.raw) + _OVERHEAD, ((self._to.entry, values),))
 
     def _use(self, u: FirstUse) -> Unit:
-        chat_id, week = _key(u.chat_id), _int(week_of(u.message_id))
+        # The fold takes nothing for a first use whose id is none.
+        chat_id, week = _key(u.chat_id), _int(week_of_ms(id_ms(u.message_id)))
         values = (
             chat_id, week, bytes.fromhex(u.message_id.replace("-", "")), _bigint(u.seq), _text(u.code),
             u.actor_id.encode(), _bigint(u.offset), _bigint(u.offset * REVISIONS + self._revision),

@@ -86,4 +86,9 @@ def bucket_of(seq: int) -> int:
 
 def week_of(message_id: str) -> int:
     """The partition of a message id: weeks since 1970. -1 for what is no id, and so names no row."""
-    return id_ms(message_id) // _WEEK_MS if is_uuid7(message_id) else -1
+    return week_of_ms(id_ms(message_id)) if is_uuid7(message_id) else -1
+
+
+def week_of_ms(id_ms: int) -> int:
+    """The same of the time inside an id, in milliseconds since 1970."""
+    return id_ms // _WEEK_MS

@@ -21,6 +21,9 @@ from streams.measures import LogMeasures
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.001
+BUSY_POLL_S = 0.004
+"""Where much is under way, which then waits longer for other things."""
+BUSY_RECORDS = 16
 IDLE_POLL_S = 1.0
 """Log lines and errors of the driver are waiting to be fetched even if nothing is sent."""
 GATHER_S = 0.02
@@ -145,9 +148,14 @@ class Sender:
             self._producer.poll(0)
         finally:
             # A callback that raises must not end the fetching of answers.
-            self._timer = self._loop.call_later(POLL_S if self._in_flight else IDLE_POLL_S, self._poll)
+            self._timer = self._loop.call_later(self._pause_s(), self._poll)
             if self._in_flight == 0 and self._closing is not None and not self._closing.done():
                 self._closing.set_result(None)
+
+    def _pause_s(self) -> float:
+        if self._in_flight == 0:
+            return IDLE_POLL_S
+        return POLL_S if self._in_flight < BUSY_RECORDS else BUSY_POLL_S
 
     def _delivered(self, done: Appended, error: KafkaError | None, message: Message[Any, Any]) -> None:
         self._in_flight -= 1

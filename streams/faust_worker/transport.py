@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import faust
+from aiokafka import AIOKafkaConsumer
 from faust.transport import drivers
 from faust.transport.drivers import aiokafka
 from faust.transport.utils import DefaultSchedulingStrategy
@@ -20,7 +21,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 MAX_BATCH = 500
-LINGER_S = 0.05
+LINGER_S = 0.1
 """How long records gather at most before the next are taken …"""
 LINGER_RECORD_S = 0.005
 """… and how long for each record of the last time: who comes alone, or after a while, waits for nobody."""
@@ -49,11 +50,30 @@ def linger_s(records: int) -> float:
     return min(LINGER_S, records * LINGER_RECORD_S) if records < MAX_BATCH else 0.0
 
 
+class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
+    """The thread in which Faust keeps aiokafka's consumer."""
+
+    async def _fetch_records(self, consumer: AIOKafkaConsumer, *arguments: Any, **options: Any) -> Any:
+        """What was fetched. Where others are to gather, nothing more is until this is called again: else the very next
+        record would be fetched by itself at once, and the next batch would be that one record, as old as the pause.
+        """
+        if paused := consumer.paused():
+            consumer.resume(*paused)
+        fetched = await super()._fetch_records(consumer, *arguments, **options)
+        # Nothing ran in between that could have asked for more.
+        if linger_s(sum(map(len, fetched.values()))):
+            consumer.pause(*consumer.assignment())
+        return fetched
+
+
 class BatchConsumer(aiokafka.Consumer):
     _lingers_until = 0.0
 
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109, Faust's name
-        """What was fetched. What is not taken is not fetched further, so this also paces requests to Kafka."""
+        """What was fetched, after the time to gather that the last records gave to these."""
         if (wait_s := self._lingers_until - time.monotonic()) > 0:
             await asyncio.sleep(wait_s)
         fetched = await super()._getmany(active_partitions, timeout)
