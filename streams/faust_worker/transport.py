@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import faust
-from aiokafka import AIOKafkaConsumer
 from faust.transport import drivers
 from faust.transport.drivers import aiokafka
 from faust.transport.utils import DefaultSchedulingStrategy
@@ -53,7 +52,7 @@ def linger_s(records: int) -> float:
 class ConsumerThread(aiokafka.AIOKafkaConsumerThread):
     """The thread in which Faust keeps aiokafka's consumer."""
 
-    async def _fetch_records(self, consumer: AIOKafkaConsumer, *arguments: Any, **options: Any) -> Any:
+    async def _fetch_records(self, consumer: Any, *arguments: Any, **options: Any) -> Any:
         """What was fetched. Where others are to gather, nothing more is until this is called again: else the very next
         record would be fetched by itself at once, and the next batch would be that one record, as old as the pause.
         """

@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
-from aiokafka import AIOKafkaConsumer
 from faust.types import TP
 
 from streams.faust_worker.transport import LINGER_S, MAX_BATCH, ConsumerThread, linger_s
@@ -52,7 +51,7 @@ async def take(consumer: FakeConsumer, **records: int) -> None:
     consumer.fetched = {{"here": HERE, "there": THERE}[where]: [object()] * count for where, count in records.items()}
     thread = ConsumerThread.__new__(ConsumerThread)
     thread.consumer = cast(Any, SimpleNamespace(flow_active=True))
-    await thread._fetch_records(cast(AIOKafkaConsumer, consumer), {HERE, THERE})
+    await thread._fetch_records(consumer, {HERE, THERE})
 
 
 async def test_while_records_gather_none_are_fetched_and_then_those_of_every_partition() -> None:
