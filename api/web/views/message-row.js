@@ -45,7 +45,7 @@ export function describeRow(row, scene) {
     scene.mayWrite,
     row.uploading,
     message.file?.expires_at && new Date(message.file.expires_at) <= scene.now,
-    quoted && (quoted.seq ?? "missing"),
+    quoted && (quoted.missing ? "missing" : `${quoted.seq} ${scene.nameOf(quoted.sender_id)} ${quoted.erased}`),
   ].join("|");
   const part = row.uploading ? scene.progress(row.key) : null;
   const noted = row.last || row.state === "sending" || row.state === "refused";
