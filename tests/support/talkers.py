@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import cycle
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
@@ -17,6 +17,7 @@ from events.ids import id_ms, uuid7
 from events.log import Position
 
 _RECONNECT_S = 0.02
+_MOVES = ("join", "leave")
 _RETRY = ("unavailable", "not_yet", "rate_limited")
 _HANDSHAKE_S = 5.0
 _MOST_PENDING = 100
@@ -105,6 +106,8 @@ class Talker:
         """Chats that were shown by a `chat` frame and had no event since."""
         self._connected = False
         self._pulse = asyncio.Event()
+        self.moves = 0
+        """Joins and leaves of this connection that have no answer yet."""
         self.quiet = False
         """Say nothing new, but stay."""
 
@@ -147,6 +150,7 @@ class Talker:
     async def _talk(self, line: _Line) -> None:
         resume = {chat_id: seq for chat_id, seq in self.cursors.items() if chat_id not in self._welcomed}
         self.resuming = set(resume)
+        self.moves = 0
         self.tell({"type": "connect", "id": "connect", "token": self._token, "resume": resume})
         while not line.ended.done():
             if self._connected and not self.quiet and len(self.books.pending) < _MOST_PENDING:
@@ -174,7 +178,7 @@ class Talker:
         return len(self.books.acked) >= 20
 
     def has_all_answers(self) -> bool:
-        return not self.books.pending
+        return not self.books.pending and self.moves == 0
 
     def has_heard(self, chat_id: str, seq: int) -> bool:
         return self.cursors[chat_id] >= seq
@@ -184,6 +188,11 @@ class Talker:
     def tell(self, frame: dict[str, Any]) -> None:
         if self._transport is not None and not self._transport.is_disconnected:
             self._transport.send(WSMsgType.TEXT, json.dumps(frame).encode())
+
+    def move(self, what: Literal["join", "leave"], chat_id: str) -> None:
+        """Come into a chat, or go."""
+        self.moves += 1
+        self.tell({"type": what, "id": what, "chat_id": chat_id})
 
     def send(self, chat_id: str) -> str:
         """Send a new message; gives its id."""
@@ -262,6 +271,7 @@ class Talker:
         self.heard.setdefault(chat_id, []).append((seq, what))
 
     def _hear_ack(self, frame: dict[str, Any]) -> None:
+        self.moves -= frame["reply_to"] in _MOVES
         message_id = frame.get("message_id")
         if message_id is not None:
             if frame["reply_to"] != message_id:
@@ -277,5 +287,7 @@ class Talker:
             else:
                 del self.books.pending[reply_to]
                 self.books.turned_away[reply_to] = code
-        elif reply_to not in ("join", "leave"):
+        elif reply_to in _MOVES:
+            self.moves -= 1
+        else:
             self.faults.append(f"{self.name} was told {frame}")
