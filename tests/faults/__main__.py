@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -45,11 +45,11 @@ def running(folder: Path, plan: Plan) -> Iterator[LocalCluster]:
             pass
 
 
-async def _run(cluster: LocalCluster, short: bool, only: str) -> list[Result]:
+async def _run(cluster: LocalCluster, short: bool, only: Sequence[str]) -> list[Result]:
     results = []
     async with truth_of(cluster) as truth:
         for case in cases(cluster.plan, short=short):
-            if only in case.name:
+            if not only or any(part in case.name for part in only):
                 results.append(await run_case(cluster, case, truth, partial(_say, case.name)))
                 _say(case.name, results[-1].failure or f"{results[-1].acked} acknowledged, nothing lost or twice")
     return results
@@ -79,7 +79,7 @@ def main(
     short: Annotated[bool, typer.Option("--short", help="Shorter stops, fewer rebalances.")] = False,
     kafka: Annotated[int, typer.Option(help="Brokers: 1 or 3.")] = 1,
     cassandra: Annotated[int, typer.Option(help="Nodes: 1 or 3.")] = 1,
-    only: Annotated[str, typer.Option(help="Faults with this in their name.")] = "",
+    only: Annotated[list[str] | None, typer.Option(help="Faults with this in their name; may be repeated.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Keep the cluster's data and logs here.")] = None,
 ) -> None:
     """Start a cluster of its own, load it, break it in every way, and check each time that nothing was lost."""
@@ -88,7 +88,7 @@ def main(
     with tempfile.TemporaryDirectory(prefix="tidings-faults-") as scratch:
         try:
             with running(folder or Path(scratch), Plan(kafka=kafka, cassandra=cassandra)) as cluster:
-                results = uvloop.run(_run(cluster, short, only))
+                results = uvloop.run(_run(cluster, short, only or ()))
         except ServiceFailed as error:
             _notes.print(f"no cluster: {error}", style="red", markup=False)
             raise typer.Exit(1) from None
