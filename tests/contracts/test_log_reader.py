@@ -104,7 +104,8 @@ async def test_it_sees_what_was_written_before_and_after_it_came(place: Place) -
     assert await asyncio.to_thread(reader.ends) == await place.log.end()
     for partition, end in (await place.log.end()).items():
         assert reader.records(partition, 0, 1_000) == list(await place.log.read(partition, 0, 1_000))
-        assert [record.offset for record in reader.records(partition, 1, 2)] == [1, 2]
+        # Rooms fall where they fall: now and then a partition has none.
+        assert [record.offset for record in reader.records(partition, 1, 2)] == [1, 2][: max(0, end - 1)]
         assert await reader.read(partition, end, 10) == []
         assert await reader.read(partition, end - 1, 10) == list(await place.log.read(partition, end - 1, 10))
 
