@@ -99,7 +99,13 @@ class Sealer:
 
     async def warm(self, author_ids: Iterable[str]) -> None:
         """Make these authors ready; unknown ones stay as they are. Raises Unavailable, Corrupt."""
-        wanted = [author_id for author_id in dict.fromkeys(author_ids) if not self.ready(author_id)]
+        wanted, now = [], self._clock()
+        for author_id in dict.fromkeys(author_ids):
+            held = self._held.get(author_id)
+            if held is None or held.until < now:
+                wanted.append(author_id)
+            else:
+                held.used_at = now  # or the keys that come might push out one that is about to be used
         for start in range(0, len(wanted), _LOAD_AT_ONCE):
             found = await self._keys.load(wanted[start : start + _LOAD_AT_ONCE])
             for author_id, key in found.items():

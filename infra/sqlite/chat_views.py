@@ -16,16 +16,18 @@ from projections.logical import hash_of
 from projections.ports import Entry, FileUse, FirstUse, MemberRow, Membership, Page, Parked, Refused, Summary
 
 _PAGE_BYTES = 1024 * 1024
-_KEYS_KEPT = 100_000
+KEYS_KEPT = 100_000
+"""Chats whose keys are remembered; any of them may be forgotten at any time, so nobody relies on one being there."""
 
 
 class SqliteChatViews:
     """ChatViews, and the reading half of a FoldStore, on one file. Lives on one event loop."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, keys_kept: int = KEYS_KEPT) -> None:
         """Raises Unavailable."""
         self._path = path
         self._keys: dict[str, int] = {}
+        self._keys_kept = keys_kept
         self._reader: sqlite3.Connection = connect_read_only(path)
 
     def close(self) -> None:
@@ -304,8 +306,8 @@ class SqliteChatViews:
         return key
 
     def _note_key(self, chat_id: str, key: int) -> None:
-        if len(self._keys) >= _KEYS_KEPT:
-            for old in list(self._keys)[: _KEYS_KEPT // 10]:
+        if len(self._keys) >= self._keys_kept:
+            for old in list(self._keys)[: max(1, self._keys_kept // 10)]:
                 del self._keys[old]
         self._keys[chat_id] = key
 

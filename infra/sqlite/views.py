@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from infra.sqlite.chat_views import SqliteChatViews
+from infra.sqlite.chat_views import KEYS_KEPT, SqliteChatViews
 from infra.sqlite.committer import CHECKPOINT_BYTES, Checkpoints
 from infra.sqlite.database import connect, connect_read_only, translated
 from infra.sqlite.logical import logical_rows as logical_rows
@@ -37,6 +37,7 @@ class SqliteViews(SqliteChatViews):
         ends: dict[int, int] | Callable[[], dict[int, int]],
         *,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
+        keys_kept: int = KEYS_KEPT,
     ) -> None:
         """Open or create the views of the log `incarnation`, which now ends at `ends`; asked after the views, where
         somebody else goes on writing both.
@@ -48,6 +49,7 @@ class SqliteViews(SqliteChatViews):
         self._checkpoints = Checkpoints(path, checkpoint_bytes)
         self._batches = 0
         self._keys: dict[str, int] = {}
+        self._keys_kept = keys_kept
         self._open()
         positions = self._positions()
         ends = ends() if callable(ends) else ends
@@ -81,7 +83,7 @@ class SqliteViews(SqliteChatViews):
         try:
             with translated():
                 self._db.execute("BEGIN IMMEDIATE")
-                self._write(changes)
+                self._write(changes, _BatchKeys(self._key_for))
                 position = changes.partition, changes.next_offset
                 self._db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", position)
                 # Without an fsync a commit is a copy into the page cache: dearer to hand over than to do.
@@ -104,17 +106,18 @@ class SqliteViews(SqliteChatViews):
         with translated():
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                for chat_id in {entry.chat_id for entry in changes.entries} | changes.heads.keys():
-                    self._claim_key(chat_id)  # whatever was remembered: its row may be what was lost
-                self._write(changes)
+                # Whatever was remembered: its row may be what was lost.
+                keys = _BatchKeys(self._claim_key)
+                self._write(changes, keys)
                 for chat_id, chat in changes.heads.items():
-                    key = self._keys[chat_id]
+                    key = keys[chat_id]
                     self._remove(chat_id, key, extra)
                     beyond = key << SHIFT | chat.seq, key + 1 << SHIFT
                     self._db.execute("DELETE FROM timeline WHERE place > ? AND place < ?", beyond)
                 self._db.execute("COMMIT")
             except BaseException:
                 self._db.rollback()
+                self._keys.clear()  # of rows that are not there
                 raise
 
     def _remove(self, chat_id: str, key: int, extra: Extra) -> None:
@@ -123,11 +126,8 @@ class SqliteViews(SqliteChatViews):
         many("DELETE FROM refused WHERE k = ? AND offset = ?", [(key, offset) for offset in extra.refused])
         many("DELETE FROM parked WHERE chat_id = ? AND offset = ?", [(chat_id, offset) for offset in extra.parked])
 
-    def _write(self, changes: Changes) -> None:
-        many, keys = self._db.executemany, self._keys
-        for chat_id in changes.heads:
-            if chat_id not in keys:
-                self._claim_key(chat_id)
+    def _write(self, changes: Changes, keys: _BatchKeys) -> None:
+        many = self._db.executemany
         many(
             "INSERT OR REPLACE INTO timeline VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
@@ -209,10 +209,29 @@ class SqliteViews(SqliteChatViews):
                 [(p.chat_id, p.offset) for p in changes.released],
             )
 
-    def _claim_key(self, chat_id: str) -> None:
+    def _key_for(self, chat_id: str) -> int:
+        return self._keys.get(chat_id) or self._claim_key(chat_id)
+
+    def _claim_key(self, chat_id: str) -> int:
+        """The key of a chat, made where it has none."""
         row = self._db.execute("SELECT k FROM chats WHERE chat_id = ?", (chat_id,)).fetchone()
         if row is None:
             row = self._db.execute(
                 "INSERT INTO chats VALUES (NULL,?,'',NULL,0,'','',0,0,0,0,0,0,0,-1,0,0,0) RETURNING k", (chat_id,)
             ).fetchone()
-        self._note_key(chat_id, row[0])
+        key: int = row[0]
+        self._note_key(chat_id, key)
+        return key
+
+
+class _BatchKeys(dict[str, int]):
+    """The keys of the chats of one batch, each looked up once: what is remembered between batches may be forgotten
+    while the batch is written."""
+
+    def __init__(self, find: Callable[[str], int]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, chat_id: str) -> int:
+        key = self[chat_id] = self._find(chat_id)
+        return key

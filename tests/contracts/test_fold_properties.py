@@ -116,8 +116,8 @@ def play(
     return list(store.rows())
 
 
-def sqlite(directory: str) -> SqliteViews:
-    return SqliteViews(Path(directory) / "views.db", "log", {0: 1_000_000})
+def sqlite(directory: str, keys_kept: int = 100) -> SqliteViews:
+    return SqliteViews(Path(directory) / "views.db", "log", {0: 1_000_000}, keys_kept=keys_kept)
 
 
 @given(histories(), st.lists(st.integers(1, 9), min_size=1, max_size=5), memories)
@@ -127,10 +127,10 @@ def test_any_batching_and_any_memory_give_the_same_views(
     assert play(Adversary(), records, cuts, memory) == play(Adversary(), records)
 
 
-@given(histories(), st.lists(st.integers(1, 9), min_size=1, max_size=5))
-def test_sqlite_and_the_adversary_hold_the_same_rows(records: list[Record], cuts: list[int]) -> None:
+@given(histories(), st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 3))
+def test_sqlite_and_the_adversary_hold_the_same_rows(records: list[Record], cuts: list[int], keys_kept: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        views = sqlite(directory)
+        views = sqlite(directory, keys_kept)
         assert play(views, records, cuts) == play(Adversary(), records)
 
 

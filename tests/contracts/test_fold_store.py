@@ -26,6 +26,7 @@ from events.types import (
 from infra.memory.views import MemoryViews
 from infra.sqlite.views import SqliteViews
 from projections.fold import fold_record
+from projections.inspection import Extra
 from projections.ports import Changes, FirstUse, LogMismatch
 from streams.batch import BatchFold
 from tests.contracts.adversary import Adversary
@@ -223,6 +224,43 @@ async def test_a_failed_sqlite_batch_leaves_nothing_behind(tmp_path: Path, histo
     views._db.execute("DROP TRIGGER full")
     await fold(views, history)
     assert (await views.load([ROOM]))[ROOM].seq == 1
+    views.close()
+
+
+@pytest.mark.parametrize("keys_kept", [1, 9, 10, 11, 39])
+async def test_a_batch_of_more_chats_than_sqlite_remembers_is_written(tmp_path: Path, keys_kept: int) -> None:
+    views = SqliteViews(tmp_path / "views.db", "log", {0: 1_000}, keys_kept=keys_kept)
+    history = History()
+    chats = [uuid7(NOON + timedelta(seconds=number)) for number in range(40)]
+    for chat_id in chats:
+        history.add(ANA, ChatCreated("group", chat_id, False, "all", [ANA, BEN]), chat_id)
+    await fold(views, history)
+    for chat_id in chats[::-1] + chats:
+        history.add(BEN, MessageSent(uuid7(NOON), "TEXT", b"x"), chat_id)
+        history.add(CLEO, MessageSent(uuid7(NOON), "TEXT", b"x"), chat_id)
+    await fold(views, history, len(chats))
+    assert {chat_id: (chat.title, chat.seq) for chat_id, chat in (await views.load(chats)).items()} == {
+        chat_id: (chat_id, 3) for chat_id in chats
+    }
+    assert len(views._keys) <= keys_kept
+    views.close()
+
+
+async def test_a_mend_that_fails_in_sqlite_remembers_no_key_of_a_row_that_was_undone(
+    tmp_path: Path, history: History
+) -> None:
+    views = SqliteViews(tmp_path / "views.db", "log", {0: 1_000})
+    changes = await BatchFold(views).fold(history.records)
+    views._db.execute("CREATE TRIGGER full BEFORE INSERT ON timeline BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    with pytest.raises(Unavailable, match="disk full"):
+        await views.mend(changes, Extra(), 1)
+    views._db.execute("DROP TRIGGER full")
+    other = uuid7(NOON)
+    history.add(CLEO, ChatCreated("group", "Another", False, "all", [CLEO]), other)
+    await fold(views, History(records=history.records[1:]))
+    assert await views.ns([(ROOM, 1)]) == {}
+    await views.mend(changes, Extra(), 1)
+    assert (await views.load([ROOM]))[ROOM].title == "Tea"
     views.close()
 
 

@@ -224,6 +224,23 @@ async def test_the_cache_is_bounded_and_keeps_those_in_use() -> None:
     assert sum(seals.ready(author) for author in authors) <= 9
 
 
+async def test_what_a_page_needs_is_not_pushed_out_by_the_rest_of_the_page() -> None:
+    authors = [f"u{i}" for i in range(9)]
+    clock = Clock()
+    keys = KeysInMemory("ana", "ben", *authors)
+    seals = sealer(keys, clock, capacity=10)
+    await seals.warm(["ana"])
+    sealed = seals.seal("chat", "m1", "ana", "hi")
+    clock.at += 1
+    await seals.warm(authors)
+    clock.at += 1
+    for author in authors:
+        seals.seal("chat", "m1", author, "used after")
+    clock.at += 1
+    await seals.warm(["ana", "ben"])
+    assert seals.open("chat", "m1", "ana", sealed) == "hi"
+
+
 async def test_many_keys_are_asked_for_together_and_only_once() -> None:
     keys = KeysInMemory("ana", "ben")
     seals = sealer(keys)
