@@ -58,6 +58,10 @@ class Receiver:
 
     def on_trouble(self, what: str) -> None: ...
 
+    def ignores(self, frame: bytes) -> bool:
+        """Whether a frame that is neither an ack nor an event may come."""
+        return False
+
 
 class Socket(WSListener):
     """One user's connection. Feeds a Receiver; `head_seq` is the chat's when it connected."""
@@ -117,7 +121,8 @@ class Socket(WSListener):
             message = _decoder.decode(frame.get_payload_as_memoryview())
         except msgspec.ValidationError:
             # Presence and typing are not asked for; anything else would spoil the figures.
-            self._fail(frame.get_payload_as_utf8_text()[:300])
+            if not self._receiver.ignores(frame.get_payload_as_bytes()):
+                self._fail(frame.get_payload_as_utf8_text()[:300])
             return
         if type(message) is Event:
             self._receiver.on_event(self.number, message.seq, message.event.data.message_id)

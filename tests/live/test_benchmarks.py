@@ -54,3 +54,12 @@ def test_the_push_benchmark_runs_and_loses_nothing(tmp_path: Path) -> None:
     sizes = ["--people", "4", "--rate", "60", "--seconds", "1", "--iphones", "1", "--androids", "1"]
     (step,) = run(tmp_path / "figures.json", "push", *sizes)["steps"]
     assert (step["messages"], step["missing"], step["repeated"]) == (60, 0, 0)
+
+
+def test_the_abuse_benchmark_runs_an_attacker_beside_an_honest_user(tmp_path: Path) -> None:
+    figures = run(tmp_path / "figures.json", "abuse", "--attack", "broken-frames", "--seconds", "1")
+    (outcome,) = figures["outcomes"]
+    assert outcome["alone"]["delivery"]["count"] > 0
+    assert outcome["beside"]["delivery"]["count"] > 0
+    assert (outcome["alone"]["failed"], outcome["beside"]["failed"]) == ({}, {})
+    assert sum(outcome["told"].values()) > 0
