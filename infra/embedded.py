@@ -27,6 +27,9 @@ from infra.sqlite.views import SqliteViews
 from streams.generations import Generations
 from streams.progress import FoldProgress
 
+_BUSY_S = 0.2
+"""Tools that mend the views hold their lock for some milliseconds; the fold tries again, and meanwhile nobody waits."""
+
 
 async def embedded(settings: Settings, now: Callable[[], datetime], stack: AsyncExitStack) -> Parts:
     """Raises DataDirectoryInUse, LogMismatch, Corrupt and Unavailable."""
@@ -39,7 +42,7 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
     progress = FoldProgress()
 
     def open_views(generation: int) -> SqliteViews:
-        return SqliteViews(views_file(settings.data, generation), log.incarnation, log.ends())
+        return SqliteViews(views_file(settings.data, generation), log.incarnation, log.ends(), busy_s=_BUSY_S)
 
     notifier, push, any_device = None, None, HeardOf()
     if settings.push != "off":
@@ -66,7 +69,7 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
         fanout=fanout,
         presence=MemoryPresence(now),
         roster=MemoryRoster(now),
-        checks={"log": log.ping, "views": views.ping},
+        checks={"log": log.ping, "views": generations.ping},
         work={"generations": generations.run, "operators": partial(operators.serve, log)},
         push=push,
         device_named=any_device.note,

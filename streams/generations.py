@@ -103,6 +103,12 @@ class Generations:
         """Generation → partition → next offset, of those that are folded here."""
         return {number: dict(each.runner.positions) for number, each in self._followed.items()}
 
+    async def ping(self) -> None:
+        """Return if the served views answer and nothing keeps the fold from writing them. Raises Unavailable."""
+        await self.views.ping()
+        if self.measures.waiting:
+            raise Unavailable(f"{len(self.measures.waiting)} partitions wait to be folded: their store is away")
+
     async def run(self) -> None:
         """Follow log and registry until cancelled. Raises what ends the fold of the served generation."""
         try:

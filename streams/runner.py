@@ -76,6 +76,8 @@ class Runner:
                     if self._notifier is not None:
                         await self._notifier.take_over(partition)
                     self.positions[partition] = offset
+                    if failures and offset >= (await self._log.end()).get(partition, 0):
+                        self.measures.waiting.discard(partition)
                     if self._fanout is not None:
                         await self._fanout.publish(Changes(partition, offset))
                 while True:
@@ -87,11 +89,11 @@ class Runner:
                             await self._step(partition, self._max_batch)
                     failures = 0
                     self.measures.waiting.discard(partition)
-            except Unavailable:
+            except Unavailable as error:
                 pause = RETRY_S[min(failures, len(RETRY_S) - 1)]
                 failures += 1
                 self.measures.waiting.add(partition)
-                logger.warning("partition %d waits for its store (%d)", partition, failures, exc_info=True)
+                logger.warning("partition %d waits for its store (%d): %s", partition, failures, error)
                 await asyncio.sleep(pause)
 
     async def _step(self, partition: int, limit: int) -> None:

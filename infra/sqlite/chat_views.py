@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from commands.chat import MAX_BROADCAST_RECEIPTS, Chat, Member
 from infra.sqlite.database import connect_read_only, translated
 from infra.sqlite.logical import logical_rows
-from infra.sqlite.view_tables import ENTRY, HEAD, HEAD_COLUMNS, MASK, MEMBER, SHIFT, id_bytes
+from infra.sqlite.view_tables import ENTRY, HEAD, HEAD_COLUMNS, MASK, MEMBER, SHIFT, WAY_OUT, id_bytes
 from projections.inspection import Whole
 from projections.logical import hash_of
 from projections.ports import Entry, FileUse, FirstUse, MemberRow, Membership, Page, Parked, Refused, Summary
@@ -28,7 +29,7 @@ class SqliteChatViews:
         self._path = path
         self._keys: dict[str, int] = {}
         self._keys_kept = keys_kept
-        self._reader: sqlite3.Connection = connect_read_only(path)
+        self._reader: sqlite3.Connection = connect_read_only(path, way_out=WAY_OUT)
 
     def close(self) -> None:
         self._reader.close()
@@ -156,8 +157,8 @@ class SqliteChatViews:
         only = "AND type = 'message.sent'" if messages_only else ""
         entries: list[Entry] = []
         size = 0
-        with translated():
-            cursor = self._reader.execute(
+        with self._translated():
+            cursor = self._reading().execute(
                 f"SELECT {ENTRY} FROM timeline WHERE place BETWEEN ? AND ? {only} ORDER BY place {order}",
                 (key << SHIFT | span[0], key << SHIFT | span[1]),
             )
@@ -234,9 +235,10 @@ class SqliteChatViews:
             after = rows[-1][0]
 
     async def whole(self, chat_id: str) -> Whole | None:
-        with translated():
+        reader = self._reading()
+        with self._translated():
             # One moment, whatever is folded meanwhile.
-            self._reader.execute("BEGIN")
+            reader.execute("BEGIN")
         try:
             chat = (await self.load((chat_id,))).get(chat_id)
             if chat is None:
@@ -250,8 +252,8 @@ class SqliteChatViews:
             (count,) = self._rows("SELECT member_count FROM chats WHERE k = ?", key)[0]
             return Whole(chat, members, [Refused(chat_id, *row) for row in refused], count)
         finally:
-            with translated():
-                self._reader.execute("COMMIT")
+            with self._translated():
+                reader.execute("COMMIT")
 
     async def uses_of(self, chat_id: str, message_ids: Collection[str]) -> dict[str, FirstUse]:
         found = {message_id: self._first_use(chat_id, message_id) for message_id in message_ids}
@@ -287,7 +289,7 @@ class SqliteChatViews:
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """All logical rows, as `logical_rows` gives them."""
-        return logical_rows(self._reader)
+        return logical_rows(self._reading())
 
     def hash(self) -> str:
         """SHA-256 over all logical rows."""
@@ -311,9 +313,16 @@ class SqliteChatViews:
                 del self._keys[old]
         self._keys[chat_id] = key
 
+    def _reading(self) -> sqlite3.Connection:
+        """Where rows are read. Raises Unavailable."""
+        return self._reader
+
+    def _translated(self) -> AbstractContextManager[None]:
+        return translated(self._path, WAY_OUT)
+
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
-        with translated():
-            return self._reader.execute(query, values).fetchall()
+        with self._translated():
+            return self._reading().execute(query, values).fetchall()
 
 
 def _chat(chat_id: str, head: Sequence[Any]) -> Chat:

@@ -13,16 +13,26 @@ from typing import Literal
 from commands.errors import Unavailable
 
 LOCK_FILE = "LOCK"
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+BUSY_S = 10.0
+"""How long a connection waits for somebody else's lock."""
 
 
 class DataDirectoryInUse(Exception):
     """Another process serves this data directory."""
 
 
-def connect(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Connection:
-    """Open a database in WAL mode with explicit transactions, usable from any one thread at a time."""
-    with translated():
-        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+class Damaged(Unavailable):
+    """A file that is no database any more, or a broken one. Says which it is, and what to do."""
+
+
+def connect(
+    path: Path, synchronous: Literal["FULL", "NORMAL"], busy_s: float = BUSY_S, way_out: str = ""
+) -> sqlite3.Connection:
+    """Open a database in WAL mode with explicit transactions, usable from any one thread at a time. `way_out`: see
+    `translated`. Raises Damaged, Unavailable."""
+    with translated(path, way_out):
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=busy_s)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {synchronous}")
         # Writers call `Checkpoints`; this is for those that do not, and for when those fail.
@@ -32,27 +42,32 @@ def connect(path: Path, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Conne
         return db
 
 
-def connect_read_only(path: Path) -> sqlite3.Connection:
-    """A second connection that only reads what is committed."""
-    with translated():
+def connect_read_only(path: Path, busy_s: float = BUSY_S, way_out: str = "") -> sqlite3.Connection:
+    """A second connection that only reads what is committed. Raises Damaged, Unavailable."""
+    with translated(path, way_out):
         db = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode=ro",
             uri=True,
             isolation_level=None,
             check_same_thread=False,
-            timeout=10,
+            timeout=busy_s,
         )
         db.execute("PRAGMA query_only = ON")
         return db
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn the driver's errors into Unavailable: the store is away or the outcome unknown."""
+def translated(path: Path | None = None, way_out: str = "") -> Iterator[None]:
+    """Turn the driver's errors into Unavailable: the store is away or the outcome unknown. `way_out`: what to do where
+    the file is damaged, as a sentence goes on after a colon."""
     try:
         yield
     except sqlite3.Error as error:
-        raise Unavailable(f"the database answers: {error}") from error
+        where = "the database" if path is None else str(path)
+        # The low byte; above it stands what exactly is broken.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            raise Damaged(f"{where} is damaged ({error}){way_out and f': {way_out}'}") from error
+        raise Unavailable(f"{where} answers: {error}") from error
 
 
 class DirectoryLock:

@@ -12,6 +12,7 @@ from typing import Any
 from infra.sqlite.database import connect, translated
 from projections.ports import LogMismatch
 
+_WAY_OUT = "remove it, with its -wal and -shm files: it is folded anew from the log"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL);
@@ -26,8 +27,9 @@ class SqliteModelStore:
 
     def __init__(self, path: Path, incarnation: str) -> None:
         """Open or make. Raises LogMismatch for rows of another log, and Unavailable."""
-        with translated():
-            self._db = connect(path, "NORMAL")
+        self._path = path
+        with translated(self._path, _WAY_OUT):
+            self._db = connect(path, "NORMAL", way_out=_WAY_OUT)
             self._db.executescript(_SCHEMA)
             self._db.execute("INSERT OR IGNORE INTO meta VALUES ('incarnation', ?)", (incarnation,))
             found = self._db.execute("SELECT value FROM meta WHERE name = 'incarnation'").fetchone()[0]
@@ -36,12 +38,12 @@ class SqliteModelStore:
             raise LogMismatch(f"{path.name} was folded from the log {found}, not {incarnation}")
 
     def positions(self) -> dict[int, int]:
-        with translated():
+        with translated(self._path, _WAY_OUT):
             return dict(self._db.execute("SELECT partition, next_offset FROM positions"))
 
     @contextmanager
     def batch(self, partition: int, next_offset: int) -> Iterator[_PartitionRows]:
-        with translated():
+        with translated(self._path, _WAY_OUT):
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield _PartitionRows(self._db, partition)
@@ -53,7 +55,7 @@ class SqliteModelStore:
 
     def rows(self) -> Iterator[tuple[str, Any]]:
         """(key, value) of all partitions. Raises Unavailable."""
-        with translated():
+        with translated(self._path, _WAY_OUT):
             for key, value in self._db.execute("SELECT key, value FROM rows ORDER BY key, partition"):
                 yield key, json.loads(value)
 

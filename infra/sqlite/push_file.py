@@ -29,24 +29,49 @@ CREATE TABLE IF NOT EXISTS outcomes (
     platform TEXT NOT NULL, chat_id TEXT NOT NULL, seq INTEGER NOT NULL, result TEXT NOT NULL, detail TEXT NOT NULL
 );
 """
+WAY_OUT = (
+    "stop the server and remove it, with its -wal and -shm files: what waits in it to be pushed is lost, and nothing "
+    "else"
+)
 _LOOK_EVERY = 64
+_BUSY_S = 0.2
+"""Nobody else writes here for long; whoever has something to write tries again."""
 
 Work = Callable[[sqlite3.Connection], object]
 
 
 class PushFile:
-    """Lives on one event loop. Writes are transactions, one after the other, whose fsync happens in a thread."""
+    """Lives on one event loop. Writes are transactions, one after the other, whose fsync happens in a thread.
+
+    After a write that failed the file is closed. What is asked next opens it, or fails too, for as long as that takes.
+    """
 
     def __init__(self, path: Path, *, checkpoint_bytes: int = CHECKPOINT_BYTES) -> None:
         """Open or create. Raises Unavailable."""
-        with translated():
-            self._db = connect(path, "FULL")
-            self._db.executescript(_SCHEMA)
-        self._reader = connect_read_only(path)
+        self._path = path
+        self._is_open = False
+        self._open()
         self._committer = Committer("push-commit")
         self._checkpoints = Checkpoints(path, checkpoint_bytes)
         self._turn = asyncio.Lock()
         self._writes = 0
+
+    def _open(self) -> None:
+        db = connect(self._path, "FULL", _BUSY_S, WAY_OUT)
+        try:
+            with translated(self._path, WAY_OUT):
+                db.executescript(_SCHEMA)
+            self._reader = connect_read_only(self._path, _BUSY_S, WAY_OUT)
+        except BaseException:
+            db.close()
+            raise
+        self._db = db
+        self._is_open = True
+
+    def _close(self) -> None:
+        self._is_open = False
+        self._reader.close()
+        self._db.close()
 
     async def write(self, work: Work) -> None:
         """Return when what `work` did is durable; else it is undone. Raises Unavailable."""
@@ -55,15 +80,17 @@ class PushFile:
             await asyncio.shield(asyncio.ensure_future(self._write(work)))
 
     async def _write(self, work: Work) -> None:
-        with translated():
-            try:
+        if not self._is_open:
+            self._open()
+        try:
+            with translated(self._path, WAY_OUT):
                 self._db.execute("BEGIN IMMEDIATE")
                 work(self._db)
                 await self._committer.run(partial(self._db.execute, "COMMIT"))
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        except Exception:
+            # What became of a commit that failed is unknown: opened anew, the file tells.
+            self._close()
+            raise
         self._writes += 1
         if self._writes % _LOOK_EVERY == 0:
             self._checkpoints.look()
@@ -74,12 +101,13 @@ class PushFile:
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """What is committed. Raises Unavailable."""
-        with translated():
+        if not self._is_open:
+            self._open()
+        with translated(self._path, WAY_OUT):
             return self._reader.execute(query, values).fetchall()
 
     async def close(self) -> None:
         async with self._turn:
             self._committer.close()
             self._checkpoints.close()
-            self._reader.close()
-            self._db.close()
+            self._close()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from events.ids import unix_ms
 from infra.sqlite.database import connect_read_only, translated
-from infra.sqlite.push_file import PushFile
+from infra.sqlite.push_file import WAY_OUT, PushFile
 from projections.ports import Parked
 from streams.push.stream import Sent
 
@@ -78,8 +78,8 @@ class SqliteDeadLetters:
 def read_journal(path: Path, after: int, limit: int) -> list[Line]:
     """Lines above a number, oldest first, of the newest `limit`; also beside a server. Raises Unavailable."""
     query = "SELECT * FROM (SELECT * FROM outcomes WHERE number > ? ORDER BY number DESC LIMIT ?) ORDER BY number"
-    with translated():
-        db = connect_read_only(path)
+    with translated(path, WAY_OUT):
+        db = connect_read_only(path, way_out=WAY_OUT)
         try:
             return [Line(*row) for row in db.execute(query, (after, limit))]
         finally:

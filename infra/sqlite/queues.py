@@ -94,8 +94,14 @@ class SqliteHolder:
         self._queues = {queue.topic: queue for queue in queues}
 
     async def hold(self, works: Mapping[str, Callable[[Held], Coroutine[Any, Any, None]]]) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for topic, work in works.items():
-                queue = self._queues[topic]
-                for partition in range(queue.partitions):
-                    tasks.create_task(work(queue.hold(partition)))
+        held = [
+            (work, self._queues[topic].hold(number))
+            for topic, work in works.items()
+            for number in range(self._queues[topic].partitions)
+        ]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for work, partition in held:
+                    tasks.create_task(work(partition))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group

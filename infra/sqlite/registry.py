@@ -52,7 +52,9 @@ class FileRegistry:
         except FileNotFoundError:
             return Registered()
         except (OSError, msgspec.DecodeError) as error:
-            raise Unavailable(f"{self._path} cannot be read: {error}") from error
+            raise Unavailable(
+                f"{self._path} cannot be read ({error}): put it back, or remove it to have generation 1 served"
+            ) from error
         generations = {each.number: each for each in stored.generations}
         return Registered(stored.served, stored.previous, generations, stored.last)
 
@@ -76,16 +78,18 @@ class FileRegistry:
             self._write(found, generations=rest, previous=None if found.previous == number else found.previous)
         # A server that still has them open keeps them until it has looked again.
         path = views_file(self._data, number)
-        for suffix in _TABLE_FILES:
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        with _unavailable(path):
+            for suffix in _TABLE_FILES:
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
 
     async def tell(self, reader: str, generation: int) -> None:
         if self._told == (reader, generation):
             return
-        self._told = reader, generation
         fresh = self._data / f"{_READER}.new"
-        fresh.write_text(f"{reader} {generation}\n")
-        fresh.replace(self._data / _READER)
+        with _unavailable(self._data / _READER):
+            fresh.write_text(f"{reader} {generation}\n")
+            fresh.replace(self._data / _READER)
+        self._told = reader, generation
 
     async def readers(self) -> dict[str, int]:
         served, pid = is_served(self._data)
@@ -98,7 +102,8 @@ class FileRegistry:
 
     @contextmanager
     def _changing(self) -> Iterator[Registered]:
-        fd = os.open(self._data / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with _unavailable(self._data / _LOCK):
+            fd = os.open(self._data / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield self.look()
@@ -109,8 +114,18 @@ class FileRegistry:
         made = replace(found, **changed)
         stored = _Stored(made.served, made.previous, made.last, list(made.generations.values()))
         fresh = self._path.with_name(FILE + ".new")
-        with fresh.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
+        with _unavailable(self._path):
+            with fresh.open("wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._path)
+
+
+@contextmanager
+def _unavailable(path: Path) -> Iterator[None]:
+    """Turn a full disk or a folder that may not be written into Unavailable: it is tried again."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"{path} cannot be written: {error.strerror or error}") from error

@@ -6,6 +6,8 @@ theirs, so inserts append.
 
 from __future__ import annotations
 
+WAY_OUT = "stop the server and remove it, with its -wal and -shm files: it is folded anew from the log"
+"""Where views are damaged."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS view_meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS positions (partition INTEGER PRIMARY KEY, next_offset INTEGER NOT NULL);

@@ -2,25 +2,30 @@
 
 Rows, heads and the position of a batch go into one transaction. `synchronous=NORMAL`: a power cut may take the
 last batches back, rows and position together, and the log refills them.
+
+After a batch that was not written for certain both connections are closed. Whatever is asked next opens them anew, and
+so does what is asked after that, should the file not open: as long as a lock is held or the disk is full.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from infra.sqlite.chat_views import KEYS_KEPT, SqliteChatViews
 from infra.sqlite.committer import CHECKPOINT_BYTES, Checkpoints
-from infra.sqlite.database import connect, connect_read_only, translated
+from infra.sqlite.database import BUSY_S, connect, connect_read_only
 from infra.sqlite.logical import logical_rows as logical_rows
-from infra.sqlite.view_tables import HEAD_COLUMNS, SCHEMA, SHIFT, id_bytes
+from infra.sqlite.view_tables import HEAD_COLUMNS, SCHEMA, SHIFT, WAY_OUT, id_bytes
 from projections.inspection import Extra
 from projections.logical import hash_of as hash_of
 from projections.ports import Changes, LogMismatch
 
 _LOOK_EVERY = 64
 """Batches between two looks at the size of the write-ahead log."""
+_INCARNATION = "SELECT value FROM view_meta WHERE name = 'incarnation'"
 _SAVE_HEAD = "UPDATE chats SET member_count=?, " + ", ".join(f"{c}=?" for c in HEAD_COLUMNS) + " WHERE k=?"
 
 
@@ -38,9 +43,11 @@ class SqliteViews(SqliteChatViews):
         *,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
         keys_kept: int = KEYS_KEPT,
+        busy_s: float = BUSY_S,
     ) -> None:
         """Open or create the views of the log `incarnation`, which now ends at `ends`; asked after the views, where
-        somebody else goes on writing both.
+        somebody else goes on writing both. `busy_s`: how long a lock of somebody else is waited for, which stops the
+        event loop.
 
         Raises LogMismatch if the views are another log's or go beyond the log's end, and Unavailable.
         """
@@ -50,6 +57,8 @@ class SqliteViews(SqliteChatViews):
         self._batches = 0
         self._keys: dict[str, int] = {}
         self._keys_kept = keys_kept
+        self._busy_s = busy_s
+        self._is_open = False
         self._open()
         positions = self._positions()
         ends = ends() if callable(ends) else ends
@@ -62,36 +71,57 @@ class SqliteViews(SqliteChatViews):
                 )
 
     def _open(self) -> None:
-        with translated():
-            self._db = connect(self._path, "NORMAL")
-            self._db.executescript(SCHEMA)
-            self._db.execute("INSERT OR IGNORE INTO view_meta VALUES ('incarnation', ?)", (self._incarnation,))
-            found = self._db.execute("SELECT value FROM view_meta WHERE name = 'incarnation'").fetchone()[0]
-            if found != self._incarnation:
-                self._db.close()
-                raise LogMismatch(f"{self._path.name} was folded from the log {found}, not {self._incarnation}")
-            self._reader = connect_read_only(self._path)
         self._keys.clear()
+        db = connect(self._path, "NORMAL", self._busy_s, WAY_OUT)
+        try:
+            with self._translated():
+                # Nothing of it needs the lock for writing where the tables are there.
+                db.executescript(SCHEMA)
+                row = db.execute(_INCARNATION).fetchone()
+                if row is None:
+                    db.execute("INSERT OR IGNORE INTO view_meta VALUES ('incarnation', ?)", (self._incarnation,))
+                    row = db.execute(_INCARNATION).fetchone()
+            if row[0] != self._incarnation:
+                raise LogMismatch(f"{self._path.name} was folded from the log {row[0]}, not {self._incarnation}")
+            self._reader = connect_read_only(self._path, self._busy_s, WAY_OUT)
+        except BaseException:
+            db.close()
+            raise
+        self._db = db
+        self._is_open = True
 
-    def close(self) -> None:
-        self._checkpoints.close()
+    def _reading(self) -> sqlite3.Connection:
+        if not self._is_open:
+            self._open()
+        return self._reader
+
+    def _writing(self) -> sqlite3.Connection:
+        if not self._is_open:
+            self._open()
+        return self._db
+
+    def _close(self) -> None:
+        self._is_open = False
         self._reader.close()
         self._db.close()
 
+    def close(self) -> None:
+        self._checkpoints.close()
+        self._close()
+
     async def apply(self, changes: Changes) -> None:
         """All or nothing. After a failed commit the outcome is unknown: the files are opened anew."""
+        db = self._writing()
         try:
-            with translated():
-                self._db.execute("BEGIN IMMEDIATE")
+            with self._translated():
+                db.execute("BEGIN IMMEDIATE")
                 self._write(changes, _BatchKeys(self._key_for))
                 position = changes.partition, changes.next_offset
-                self._db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", position)
+                db.execute("INSERT OR REPLACE INTO positions VALUES (?, ?)", position)
                 # Without an fsync a commit is a copy into the page cache: dearer to hand over than to do.
-                self._db.execute("COMMIT")
+                db.execute("COMMIT")
         except Exception:
-            self._db.close()
-            self._reader.close()
-            self._open()
+            self._close()
             raise
         self._batches += 1
         if self._batches % _LOOK_EVERY == 0:
@@ -103,8 +133,9 @@ class SqliteViews(SqliteChatViews):
 
     async def mend(self, changes: Changes, extra: Extra, revision: int) -> None:
         """Beside the server: each call is one short transaction, and keys of chats stay what they are."""
-        with translated():
-            self._db.execute("BEGIN IMMEDIATE")
+        db = self._writing()
+        with self._translated():
+            db.execute("BEGIN IMMEDIATE")
             try:
                 # Whatever was remembered: its row may be what was lost.
                 keys = _BatchKeys(self._claim_key)
@@ -113,10 +144,10 @@ class SqliteViews(SqliteChatViews):
                     key = keys[chat_id]
                     self._remove(chat_id, key, extra)
                     beyond = key << SHIFT | chat.seq, key + 1 << SHIFT
-                    self._db.execute("DELETE FROM timeline WHERE place > ? AND place < ?", beyond)
-                self._db.execute("COMMIT")
+                    db.execute("DELETE FROM timeline WHERE place > ? AND place < ?", beyond)
+                db.execute("COMMIT")
             except BaseException:
-                self._db.rollback()
+                db.rollback()
                 self._keys.clear()  # of rows that are not there
                 raise
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from infra.sqlite.database import connect_read_only, translated
 from infra.sqlite.logical import count_rows, logical_rows
+from infra.sqlite.view_tables import WAY_OUT
 
 
 class NoViews(Exception):
@@ -24,9 +25,10 @@ class ViewsSnapshot:
         """Raises NoViews, and Unavailable for a file that holds no views."""
         if not path.exists():
             raise NoViews(f"there is no {path.name} in {path.parent}")
-        self._db = connect_read_only(path)
+        self._path = path
+        self._db = connect_read_only(path, way_out=WAY_OUT)
         try:
-            with translated():
+            with translated(self._path, WAY_OUT):
                 self._db.execute("BEGIN")
                 found = self._db.execute("SELECT value FROM view_meta WHERE name = 'incarnation'").fetchone()
                 self.incarnation: str = found[0] if found else ""
@@ -45,7 +47,7 @@ class ViewsSnapshot:
 
     def parked(self) -> dict[str, tuple[int, str]]:
         """Chat → (offset, why) of the record from which on it is not folded. Raises Unavailable."""
-        with translated():
+        with translated(self._path, WAY_OUT):
             rows = self._db.execute("SELECT chat_id, min(offset), error FROM parked GROUP BY chat_id").fetchall()
         return {chat_id: (offset, error) for chat_id, offset, error in rows}
 
