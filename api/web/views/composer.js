@@ -12,6 +12,7 @@ const NEAR_THE_LIMIT = 0.9;
 export class Composer {
   #client;
   #onSent;
+  #onPage;
   #chatId = null;
   #replyTo = null;
   #text;
@@ -20,9 +21,11 @@ export class Composer {
   #reply = h("div", { class: "composer-reply", hidden: true });
   #limit = h("p", { class: "composer-limit", role: "status", hidden: true });
 
-  constructor({ client, onSent, onEscape, say }) {
+  /** `onPage(direction)`: the messages are to scroll by a page, 1 on, -1 back. */
+  constructor({ client, onSent, onEscape, onPage, say }) {
     this.#client = client;
     this.#onSent = onSent;
+    this.#onPage = onPage;
     this.#text = h("textarea", {
       class: "composer-text",
       rows: "1",
@@ -97,10 +100,17 @@ export class Composer {
       event.stopPropagation();
       this.#setReply(null);
       this.#keep();
+    } else if ((event.key === "PageUp" || event.key === "PageDown") && this.#fitsWhole()) {
+      event.preventDefault();
+      this.#onPage(event.key === "PageUp" ? -1 : 1);
     } else if (event.key === "ArrowUp" && !this.#text.value) {
       event.preventDefault();
       onEscape();
     }
+  }
+
+  #fitsWhole() {
+    return this.#text.scrollHeight <= this.#text.clientHeight;
   }
 
   #typed() {

@@ -47,6 +47,7 @@ export class Conversation {
       client,
       onSent: () => this.#messages.sent(),
       onEscape: () => this.#messages.focus(),
+      onPage: (direction) => this.#messages.page(direction),
       say: (text) => shell.say(text),
     });
     this.element = h("main", { class: "pane pane-chat", "aria-label": "Conversation" });

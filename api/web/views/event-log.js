@@ -3,6 +3,7 @@
  * and the slider that shows the chat as it was after any of them.
  */
 
+import { Ahead } from "../lib/ahead.js";
 import { exactTime, fullMoment } from "../lib/time.js";
 import { counted } from "../lib/words.js";
 import { Subscriptions, coalesce, h, icon, iconButton } from "./dom.js";
@@ -10,8 +11,6 @@ import { TimeTravel } from "./time-travel.js";
 import { VirtualList } from "./virtual-list.js";
 
 const ESTIMATE_PX = 45;
-const AROUND = 40;
-const SETTLE_MS = 60;
 
 export class EventLog {
   #client;
@@ -20,7 +19,7 @@ export class EventLog {
   #first = 1;
   #freshAfter = 0; // what arrived while the panel was open lights up once
   #open = new Set(); // seqs whose envelope shows
-  #loading = null;
+  #ahead;
   #subscriptions = new Subscriptions();
   #count = h("span", { class: "panel-count" });
   #list;
@@ -28,6 +27,10 @@ export class EventLog {
   constructor({ client, shell }) {
     this.#client = client;
     this.#shell = shell;
+    this.#ahead = new Ahead(
+      (chatId, from, to) => client.loader.events(chatId, from, to),
+      (error) => shell.tell(error),
+    );
     this.#list = new VirtualList({
       estimate: ESTIMATE_PX,
       describe: (index) => this.#describe(this.#first + index),
@@ -68,6 +71,7 @@ export class EventLog {
   show(chat) {
     this.#chat = chat;
     this.#open.clear();
+    this.#ahead.forget();
     this.#list.reset();
     if (!this.#shell.travel.shows(chat)) this.#shell.travel.show(chat);
     if (!chat) return;
@@ -77,7 +81,7 @@ export class EventLog {
   }
 
   destroy() {
-    clearTimeout(this.#loading);
+    this.#ahead.forget();
     this.#shell.travel.settle(null);
     this.#subscriptions.end();
     this.#list.destroy();
@@ -99,15 +103,11 @@ export class EventLog {
     this.#list.update(timeline.length, dropped);
   }
 
-  #load({ first, last, byReader }) {
+  #load(view) {
     const { timeline, id } = this.#chat;
-    const from = Math.max(timeline.first, this.#first + first - AROUND);
-    const to = Math.min(timeline.head, this.#first + last + AROUND);
-    clearTimeout(this.#loading);
-    if (!timeline.hole(from, to)) return;
-    const load = () => this.#client.loader.events(id, from, to).catch((error) => this.#shell.tell(error));
-    if (byReader) this.#loading = setTimeout(load, SETTLE_MS);
-    else load();
+    const { from, to } = this.#ahead.range(view);
+    const hole = timeline.hole(this.#first + from, this.#first + to);
+    if (hole) this.#ahead.want(id, hole.from, this.#first + to);
   }
 
   #describe(seq) {

@@ -3,6 +3,7 @@
  * seen.
  */
 
+import { Ahead } from "../lib/ahead.js";
 import { Rows } from "../lib/rows.js";
 import { counted } from "../lib/words.js";
 import { describeRow } from "./message-row.js";
@@ -10,8 +11,6 @@ import { fill, h, icon } from "./dom.js";
 import { VirtualList } from "./virtual-list.js";
 
 const ESTIMATE_PX = 42;
-const AROUND = 40; // rows to load on either side of what is seen
-const SETTLE_MS = 60; // a reader who flies past a page does not need it
 const FLASH_MS = 1_200;
 const NOTHING_TO_SEND = { of: () => [] };
 
@@ -22,7 +21,7 @@ export class MessageList {
   #first = 1;
   #unfolded = new Set();
   #view = null;
-  #loading = null;
+  #ahead;
   #actions;
   #list;
   #down;
@@ -31,6 +30,7 @@ export class MessageList {
   constructor({ client, actions }) {
     this.#client = client;
     this.#actions = actions;
+    this.#ahead = new Ahead((chatId, from, to) => client.loader.events(chatId, from, to), actions.tell);
     this.#list = new VirtualList({
       estimate: ESTIMATE_PX,
       describe: (index) => describeRow(this.#rows.at(index), this.#scene()),
@@ -48,6 +48,7 @@ export class MessageList {
     this.#chat = chat;
     this.#unfolded.clear();
     this.#view = null;
+    this.#ahead.forget();
     this.#list.reset();
     const newAfter = chat.unread > 0 ? chat.readSeq : null;
     const outbox = chat.isPast ? NOTHING_TO_SEND : this.#client.outbox;
@@ -61,7 +62,7 @@ export class MessageList {
   refresh() {
     if (!this.#chat) return;
     const { timeline } = this.#chat;
-    const isSeen = this.#isWatched() && this.#list.atEnd;
+    const isSeen = this.#isWatched() && this.#list.isPinned;
     if (this.#rows.newAfter === null && this.#chat.unread > 0 && !isSeen) this.#rows.newAfter = this.#chat.readSeq;
     this.#rows.refresh();
     this.#list.update(this.#rows.count, Math.max(0, timeline.first - this.#first));
@@ -86,6 +87,10 @@ export class MessageList {
     this.#list.toEnd();
   }
 
+  page(direction) {
+    this.#list.page(direction);
+  }
+
   /** The window has the reader's attention again. */
   look() {
     if (this.#view) this.#seen(this.#view);
@@ -96,7 +101,7 @@ export class MessageList {
   }
 
   destroy() {
-    clearTimeout(this.#loading);
+    this.#ahead.forget();
     this.#list.destroy();
   }
 
@@ -158,20 +163,16 @@ export class MessageList {
     this.#showDown();
   }
 
-  #load({ first, last, byReader }) {
+  #load(view) {
     const { timeline, id } = this.#chat;
-    const from = Math.max(timeline.first, timeline.first + first - AROUND);
-    const to = Math.min(timeline.head, timeline.first + last + AROUND);
-    clearTimeout(this.#loading);
-    if (!timeline.hole(from, to)) return;
-    const load = () => this.#client.loader.events(id, from, to).catch((error) => this.#actions.tell(error));
-    if (byReader || this.#chat.isPast) this.#loading = setTimeout(load, SETTLE_MS);
-    else load();
+    const { from, to } = this.#ahead.range(view);
+    const hole = timeline.hole(timeline.first + from, timeline.first + to);
+    if (hole) this.#ahead.want(id, hole.from, timeline.first + to);
   }
 
   #showDown() {
     const { unread } = this.#chat;
-    this.#down.hidden = this.#list.atEnd;
+    this.#down.hidden = this.#list.isNearEnd;
     const label = unread ? `Go to the end, ${counted(unread, "new message")}` : "Go to the end";
     if (this.#down.getAttribute("aria-label") === label) return;
     this.#down.setAttribute("aria-label", label);
@@ -185,6 +186,9 @@ export class MessageList {
       event.preventDefault();
     } else if (event.key === "End" && !message) {
       this.toEnd();
+      event.preventDefault();
+    } else if (event.key === "Home") {
+      this.#list.toRow(0, 0);
       event.preventDefault();
     } else if (message === event.target && (event.key === "r" || event.key === "Enter")) {
       message.querySelector(".row-action")?.click();

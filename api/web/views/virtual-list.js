@@ -9,10 +9,18 @@ import { h } from "./dom.js";
 
 const OVERSCAN_PX = 600;
 const MOST_ROWS = 300;
-const STICK_PX = 40; // this close to the end counts as the end
+const NEAR_END_PX = 40; // this close to the end nobody needs a button to get there
+const AT_END_PX = 2; // zoomed pages round
+const GESTURE_MS = 200; // after the last sign of one it is over; Chromium's smooth scrolling pauses for less
+
+const UP_KEYS = new Set(["PageUp", "Home", "ArrowUp"]);
 
 export class VirtualList {
-  atEnd = true;
+  #isPinned = true; // stays at the end when rows grow or come
+  #isTouched = false;
+  #movedAt = -Infinity; // the last sign of a gesture, by performance.now()
+  #settling = null;
+  #drift = 0; // px that rows stand lower than their heights say, until a gesture is over
 
   #heights;
   #describe;
@@ -21,14 +29,17 @@ export class VirtualList {
   #canvas = h("div", { class: "virtual-canvas" });
   #window = h("div", { class: "virtual-window" });
   #anchor = { index: 0, offset: 0 }; // the row at the top edge, and how far its top is above that edge
+  #from = 0; // the first row that is in the page
+  #height = 0; // of the canvas, px
   #lastTop = 0;
   #viewport = 0;
+  #padding = null;
   #resize;
 
   /**
    * `describe(index)` → `{key, sign, build(), note?, annotate?(element)}`: an element is built anew when `sign`
-   * changes, and only annotated when `note` does. `onView({first, last, lastWhole, byReader})` tells the rows within
-   * the viewport after every change; `lastWhole` is the last one whose end is in it.
+   * changes, and only annotated when `note` does. `onView({first, last, lastWhole})` tells the rows within the
+   * viewport after every change; `lastWhole` is the last one whose end is in it.
    */
   constructor({ estimate, describe, onView, ...props }) {
     this.#heights = new Heights(estimate);
@@ -37,7 +48,7 @@ export class VirtualList {
     this.#canvas.append(this.#window);
     this.element = h("div", { tabindex: "0", ...props }, this.#canvas);
     this.element.classList.add("virtual-list");
-    this.element.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.#listen();
     this.#resize = new ResizeObserver((entries) => this.#resized(entries));
     this.#resize.observe(this.element);
   }
@@ -60,23 +71,42 @@ export class VirtualList {
     this.#window.replaceChildren();
     this.#heights.resize(0);
     this.#anchor = { index: 0, offset: 0 };
-    this.atEnd = true;
+    this.#drift = 0;
+    this.#isPinned = true;
+  }
+
+  /** Does the list show its end, and go on showing it when it grows? */
+  get isPinned() {
+    return this.#isPinned;
+  }
+
+  get isNearEnd() {
+    return this.#isPinned || this.#top() + this.#viewport >= this.#heights.total - NEAR_END_PX;
   }
 
   toEnd() {
-    this.atEnd = true;
+    this.#isPinned = true;
+    this.#movedAt = -Infinity; // whoever jumps wants to arrive
     this.#render();
+  }
+
+  /** Scroll by most of what shows: 1 on, -1 back. */
+  page(direction) {
+    this.#moves(direction < 0);
+    this.element.scrollBy({ top: direction * this.#viewport * 0.9 });
   }
 
   /** Bring row `index` to `share` of the viewport's height from the top. */
   toRow(index, share = 0.25) {
-    this.#viewport ||= this.element.clientHeight;
-    this.atEnd = false;
+    this.#viewport ||= this.#measured();
+    this.#isPinned = false;
+    this.#movedAt = -Infinity;
     this.#anchor = { index, offset: -this.#viewport * share };
     this.#render();
   }
 
   destroy() {
+    clearTimeout(this.#settling);
     this.#resize.disconnect();
   }
 
@@ -84,27 +114,107 @@ export class VirtualList {
     return this.#rendered.get(key)?.element ?? null;
   }
 
-  // The reader may have scrolled since the last look: their place goes before ours.
-  #follow() {
-    const top = this.element.scrollTop;
-    if (top === this.#lastTop) return false;
-    this.#lastTop = top;
+  #listen() {
+    const listen = (name, listener) => this.element.addEventListener(name, listener, { passive: true });
+    listen("scroll", () => this.#scrolled());
+    // Signs of a gesture come before its first scroll: the end must not be held against one that leads away from it.
+    listen("wheel", ({ deltaY }) => this.#moves(deltaY < 0));
+    listen("keydown", ({ key, target }) => UP_KEYS.has(key) && !target.closest("input, textarea") && this.#moves(true));
+    listen("pointerdown", ({ pointerType }) => pointerType !== "touch" && this.#moves(false)); // the scrollbar, perhaps
+    listen("touchstart", () => this.#touched(true));
+    for (const name of ["touchend", "touchcancel"]) listen(name, ({ touches }) => this.#touched(touches.length > 0));
+  }
+
+  #touched(on) {
+    this.#isTouched = on;
+    this.#moves(false);
+  }
+
+  #moves(isAway) {
+    this.#movedAt = performance.now();
+    const scrollTop = this.#scrollTop();
+    if (isAway && this.#isPinned && scrollTop > 0) {
+      this.#isPinned = false;
+      this.#keepPlace(scrollTop);
+    }
+    this.#settleLater(GESTURE_MS);
+  }
+
+  get #isMoving() {
+    return this.#isTouched || performance.now() - this.#movedAt < GESTURE_MS;
+  }
+
+  // One timer, put off while it runs: a gesture gives a sign a frame.
+  #settleLater(wait) {
+    this.#settling ??= setTimeout(() => {
+      this.#settling = null;
+      if (this.#isTouched) return; // its end calls again
+      const left = this.#movedAt + GESTURE_MS - performance.now();
+      if (left > 0) this.#settleLater(left + 1);
+      else this.#settle();
+    }, wait);
+  }
+
+  /** The gesture is over: where it ended decides whether the end is held, and scrollTop may be set again. */
+  #settle() {
+    if (!this.#viewport) return;
+    const isMoved = this.#follow();
+    this.#isPinned ||= this.#isAtEnd(this.#scrollTop() - this.#drift);
+    if (isMoved || this.#drift !== 0 || this.#isPinned) this.#render();
+  }
+
+  #isAtEnd(top) {
+    return top + this.#viewport >= this.#heights.total - AT_END_PX;
+  }
+
+  #keepPlace(scrollTop) {
+    const top = scrollTop - this.#drift;
     const index = this.#heights.rowAt(top);
     this.#anchor = { index, offset: top - this.#heights.offset(index) };
-    this.atEnd = top + this.#viewport >= this.#heights.total - STICK_PX;
+    return top;
+  }
+
+  /** Height for rows, without the padding below them; 0 while the list is not on the screen. */
+  #measured() {
+    const { clientHeight } = this.element;
+    if (clientHeight === 0) return 0;
+    this.#padding ??= Number.parseFloat(getComputedStyle(this.element).paddingBottom);
+    return Math.max(0, clientHeight - this.#padding);
+  }
+
+  /** The browser's scrollTop without what Safari adds while it bounces at an end. */
+  #scrollTop() {
+    const most = Math.max(0, this.#height - this.#viewport);
+    return Math.max(0, Math.min(this.element.scrollTop, most));
+  }
+
+  // The reader may have scrolled since the last look: their place goes before ours.
+  #follow() {
+    const scrollTop = this.#scrollTop();
+    const viewport = this.#measured();
+    if (viewport !== this.#viewport && this.#isPinned) {
+      this.#viewport = viewport; // a keyboard came or went: that the browser moved the place to fit is nobody's wish
+      return false;
+    }
+    if (scrollTop === this.#lastTop) return false;
+    this.#lastTop = scrollTop;
+    this.#movedAt = performance.now();
+    this.#settleLater(GESTURE_MS);
+    this.#isPinned = this.#isAtEnd(this.#keepPlace(scrollTop));
     return true;
   }
 
   #scrolled() {
-    if (this.#follow()) this.#render(true);
+    if (this.#follow()) this.#render();
   }
 
   #resized(entries) {
     let changed = false;
     for (const { target } of entries) {
       if (target === this.element) {
-        changed ||= this.#viewport !== target.clientHeight;
-        this.#viewport = target.clientHeight;
+        const viewport = this.#measured();
+        changed ||= this.#viewport !== viewport;
+        this.#viewport = viewport;
       } else if (target.isConnected) {
         const row = this.#rendered.get(target.rowKey);
         if (row?.element !== target) continue;
@@ -115,9 +225,9 @@ export class VirtualList {
     if (changed) this.#render();
   }
 
-  #render(byReader = false) {
+  #render() {
     const { count } = this.#heights;
-    this.#viewport ||= this.element.clientHeight;
+    this.#viewport ||= this.#measured();
     if (!this.#viewport) return; // not on the screen: the observer calls back when it is
     // Measuring may move the end of the window, hence a few rounds; more than two are rare.
     for (let round = 0; round < 6; round += 1) {
@@ -126,17 +236,31 @@ export class VirtualList {
       const to = Math.min(this.#heights.rowAt(top + this.#viewport + OVERSCAN_PX), from + MOST_ROWS, count - 1);
       if (!this.#place(from, to)) break;
     }
+    this.#putInPlace();
+    if (count) this.#onView(this.#visible());
+  }
+
+  /**
+   * Let the browser's scrollTop and the heights agree. While a gesture is under way its scrollTop stays as it is, since
+   * setting it would end the momentum or fight the finger; the rows are moved instead.
+   */
+  #putInPlace() {
+    const scrollTop = this.#scrollTop();
     const top = this.#top();
-    this.#canvas.style.height = `${this.#heights.total}px`;
-    if (Math.abs(this.element.scrollTop - top) >= 0.5) this.element.scrollTop = top;
-    this.#lastTop = this.element.scrollTop;
-    this.atEnd ||= top + this.#viewport >= this.#heights.total - STICK_PX;
-    if (count) this.#onView({ ...this.#visible(), byReader });
+    // Rows above the canvas could not be scrolled to: near the first one, and where the canvas ends, nothing is put off.
+    const isFirstNear = this.#from === 0 || (scrollTop === 0 && top > 0);
+    this.#drift = this.#isMoving && !isFirstNear ? scrollTop - top : 0;
+    this.#height = this.#heights.total + this.#drift;
+    this.#canvas.style.height = `${this.#height}px`;
+    this.#window.style.transform = `translateY(${this.#heights.offset(this.#from) + this.#drift}px)`;
+    const wanted = top + this.#drift;
+    if (Math.abs(scrollTop - wanted) >= 0.5) this.element.scrollTop = wanted;
+    this.#lastTop = this.#scrollTop();
   }
 
   #top() {
     const end = Math.max(0, this.#heights.total - this.#viewport);
-    if (this.atEnd) return end;
+    if (this.#isPinned) return end;
     return Math.max(0, Math.min(end, this.#heights.offset(this.#anchor.index) + this.#anchor.offset));
   }
 
@@ -160,13 +284,12 @@ export class VirtualList {
       if (element === next) next = next.nextSibling;
       else this.#window.insertBefore(element, next);
     }
-    this.#window.style.transform = `translateY(${this.#heights.offset(from)}px)`;
+    this.#from = from;
     let changed = false;
     for (const row of wanted) {
       row.height ??= heightOf(row.element);
       changed = this.#heights.set(row.index, row.height) || changed;
     }
-    if (changed) this.#window.style.transform = `translateY(${this.#heights.offset(from)}px)`;
     return changed;
   }
 
