@@ -31,6 +31,7 @@ from commands.errors import (
 )
 from commands.files import FileInfo
 from commands.ports import Appended, Attachments, ChatSource, EventLog, Outcomes, Progress
+from commands.recent import RecentIds
 from commands.rules import FUTURE_MS, refusal
 from commands.sealing import Sealer
 from events.codec import make
@@ -90,6 +91,7 @@ class Commands:
         self._sealer = sealer
         self._now = now
         self._files = files
+        self._recent = RecentIds()
 
     def check(self, draft: Draft) -> datetime:
         """Refuse what no chat could take; gives the time of the event. Raises Invalid, TooLarge, IdFromFuture."""
@@ -125,6 +127,7 @@ class Commands:
             return False
         sealed = self._sealer.seal(draft.chat_id, draft.message_id, actor_id, draft.text)
         data = MessageSent(draft.message_id, draft.kind, sealed)
+        self._recent.note(draft.chat_id, draft.message_id)
         self._log.append(make(uuid7(now), draft.chat_id, actor_id, now, data), done)
         return True
 
@@ -140,7 +143,7 @@ class Commands:
         happening = await self._sendable(command, draft.chat_id)
         # After membership: whoever is not in the chat learns nothing about its messages.
         if draft.reply_to_message is not None:
-            await self._check_reply(draft.chat_id, draft.reply_to_message)
+            await self._check_reply(actor_id, draft.chat_id, draft.reply_to_message)
         if draft.file_id is not None:
             info = await self._attached(actor_id, draft.kind, draft.file_id)
             described = seal_file(self._sealer, draft.chat_id, draft.message_id, actor_id, info)
@@ -148,6 +151,7 @@ class Commands:
                 msgspec.structs.replace(each, file=described) if isinstance(each, MessageSent) else each
                 for each in happening
             ]
+        self._recent.note(draft.chat_id, draft.message_id)
         return self._append(draft.chat_id, actor_id, now, happening)
 
     async def submit(self, command: ChatCommand, chat_id: str) -> Position:
@@ -218,17 +222,39 @@ class Commands:
             return decide(command, chat), chat
         return [data for data in wanted(command, chat) if _may_be_news(chat, command.actor_id, data)], chat
 
-    async def _check_reply(self, chat_id: str, message_id: str) -> None:
-        """Raises BadReply, NotYet when the view may be behind, and Unavailable."""
-        if is_uuid7(message_id):
-            if await self._chats.message_seq(chat_id, message_id) is not None:
-                return
-            settled = await self._progress.reach(await self._log.end(), WAIT_S)
-            if await self._chats.message_seq(chat_id, message_id) is not None:
-                return
-            if not settled:
-                raise NotYet("the message that this one answers may not be in the views yet")
-        raise BadReply("reply_to_message names no message of this chat")
+    async def _check_reply(self, actor_id: str, chat_id: str, message_id: str) -> None:
+        """Whether the sender may answer this message. Raises BadReply, NotYet when the view may be behind, and
+        Unavailable.
+
+        Advice of the handlers alone. The fold does not look: it has no message at hand, and if it refused what it
+        took before, the numbers of old logs would change. Who sees both sides of such a race sees an answer to
+        something that they cannot see, as after a join.
+        """
+        if not is_uuid7(message_id):
+            raise BadReply("reply_to_message names no message of this chat")
+        # What this process has handed to the log counts as sent, though no view shows it yet.
+        sent = self._recent.has(chat_id, message_id)
+        try:
+            seq = await promptly(self._chats.message_seq(chat_id, message_id))
+            if seq is None and not sent:
+                settled = await self._progress.reach(await self._log.end(), WAIT_S)
+                seq = await self._chats.message_seq(chat_id, message_id)
+                if seq is None and not settled:
+                    raise NotYet("the message that this one answers may not be in the views yet")
+            # 0: it was refused.
+            answerable = sent if seq is None else seq >= max(1, await self._visible_from(actor_id, chat_id))
+        except Unavailable:
+            if not sent:
+                raise
+            return
+        if not answerable:
+            raise BadReply("reply_to_message names no message of this chat that you can see")
+
+    async def _visible_from(self, user_id: str, chat_id: str) -> int:
+        """The first seq that the user may see; 0 where the view does not show the membership, which the fold judges."""
+        chat = self._chats.cached(chat_id) or await self._chats.load(chat_id)
+        member = chat.members.get(user_id)
+        return 0 if member is None else member.visible_from
 
     async def _attached(self, user_id: str, kind: MessageKind, file_id: str) -> FileInfo:
         """A file that the sender may read. Raises NoSuchFile, Gone, Invalid, NotYet, Unavailable."""

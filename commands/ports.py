@@ -49,7 +49,7 @@ class ChatSource(Protocol):
         """The chat from the views; an empty one, whose `exists` is false, where there is none."""
 
     async def message_seq(self, chat_id: str, message_id: str) -> int | None:
-        """The seq of a message that the chat shows, or None."""
+        """The seq of a message that the chat shows; 0 where it was refused, None where the views know nothing of it."""
 
 
 class Progress(Protocol):

@@ -168,4 +168,10 @@ async def _created(services: Services, chats: ChatServices, user_id: str, chat_i
         return answer(ChatPendingAnswer(chat_id, position), 202)
     summary = await own_chat(chats.views, user_id, chat_id)
     (shape,) = await chat_shapes(chats, services.accounts, user_id, [summary])
-    return answer(ChatPositionAnswer(shape, position), 201 if accepted.changed else 200)
+    is_new = accepted.changed and await _made_by(chats, chat_id, accepted.position)
+    return answer(ChatPositionAnswer(shape, position), 201 if is_new else 200)
+
+
+async def _made_by(chats: ChatServices, chat_id: str, position: Position) -> bool:
+    """Whether it is this record that made the chat: of several who ask at once, wherever, one is the first."""
+    return any(entry.offset == position.offset for entry in await chats.views.entries_at([(chat_id, 1)]))

@@ -95,7 +95,7 @@ class Hub:
 
     async def message_seq(self, chat_id: str, message_id: str) -> int | None:
         use = await self.shared.views.first_use(chat_id, message_id)
-        return use.seq if use is not None and use.seq > 0 else None
+        return None if use is None else use.seq
 
     # --- Fan-out brings news ------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -23,15 +23,17 @@ from commands.errors import (
 )
 from commands.handlers import Accepted, Commands, Draft
 from commands.ports import Appended
+from commands.recent import RecentIds
 from commands.sealing import Sealer
 from events.codec import Event
 from events.ids import uuid7
 from events.log import Position, Record
-from events.types import ChatCreated, Data, MemberAdded, MemberLeft
+from events.types import ChatCreated, Data, MemberAdded, MemberLeft, MessageSent
 from tests.support.history import ANA, BEN, CLEO, DIRECT, NOON, ROOM
 
 PAIR = ChatCreated("direct", None, False, "all", [ANA, BEN])
 GROUP = ChatCreated("group", "Tea", True, "all", [ANA, BEN])
+OTHER_ROOM = uuid7(NOON)
 
 
 @dataclass
@@ -44,6 +46,7 @@ class World:
     waits: int = 0
     refused: dict[int, str] = field(default_factory=dict)
     messages: dict[str, int] = field(default_factory=dict)
+    messages_are_away: bool = False
     log_is_down: bool = False
 
     partitions = 1
@@ -82,6 +85,8 @@ class World:
         return deepcopy(self.view.get(chat_id, Chat(chat_id)))
 
     async def message_seq(self, chat_id: str, message_id: str) -> int | None:
+        if self.messages_are_away:
+            raise Unavailable("the views are away")
         return self.messages.get(message_id)
 
     async def refusal_at(self, chat_id: str, position: Position) -> str | None:
@@ -252,6 +257,66 @@ async def test_outsiders_learn_nothing_from_replies() -> None:
         world = World(view=chat((ANA, GROUP)), settle=chat((ANA, GROUP)))
         with pytest.raises(NoSuchChat):
             await world.commands().send(CLEO, draft(reply_to_message=reply_to))
+
+
+async def test_a_reply_to_what_this_process_has_just_queued_is_sent() -> None:
+    world = World(view=chat((ANA, GROUP)))
+    commands, first = world.commands(), draft()
+    await commands.send(ANA, first)
+    await commands.send(BEN, draft(reply_to_message=first.message_id))
+    assert (world.types(), world.waits) == (["message.sent", "message.sent"], 0)
+
+
+async def test_what_was_queued_for_another_chat_is_no_message_of_this_one() -> None:
+    view = chat((ANA, GROUP)) | chat((ANA, GROUP), chat_id=OTHER_ROOM)
+    world = World(view=view, settle=view)
+    commands, elsewhere = world.commands(), replace(draft(), chat_id=OTHER_ROOM)
+    await commands.send(ANA, elsewhere)
+    with pytest.raises(BadReply):
+        await commands.send(ANA, draft(reply_to_message=elsewhere.message_id))
+
+
+async def test_what_was_queued_and_refused_is_no_message_to_answer() -> None:
+    world = World(view=chat((ANA, GROUP)))
+    commands, first = world.commands(), draft()
+    await commands.send(ANA, first)
+    world.messages[first.message_id] = 0
+    with pytest.raises(BadReply):
+        await commands.send(ANA, draft(reply_to_message=first.message_id))
+
+
+async def test_a_reply_to_what_was_queued_needs_no_views() -> None:
+    world = World(view=chat((ANA, GROUP)))
+    commands, first = world.commands(), draft()
+    await commands.send(ANA, first)
+    world.messages_are_away = True
+    await commands.send(ANA, draft(reply_to_message=first.message_id))
+    with pytest.raises(Unavailable):
+        await commands.send(ANA, draft(reply_to_message=uuid7(NOON)))
+
+
+@pytest.mark.parametrize(("seq", "is_taken"), [(1, False), (2, False), (3, True), (4, True)])
+async def test_what_came_before_ones_own_time_cannot_be_answered(seq: int, is_taken: bool) -> None:
+    closed = ChatCreated("group", "Tea", False, "since_join", [ANA, BEN])
+    told, question = (ANA, MessageSent(uuid7(NOON), "TEXT", b"")), uuid7(NOON)
+    view = chat((ANA, closed), told, (ANA, MemberAdded(CLEO)), told)
+    world = World(view=view, settle=view, messages={question: seq})
+    answer = draft(reply_to_message=question)
+    if is_taken:
+        await world.commands().send(CLEO, answer)
+    else:
+        with pytest.raises(BadReply):
+            await world.commands().send(CLEO, answer)
+    await world.commands().send(ANA, replace(answer, message_id=uuid7(NOON)))
+
+
+def test_recent_ids_are_bounded_and_the_newest_are_kept() -> None:
+    recent = RecentIds(kept=3)
+    for number in range(20):
+        recent.note(ROOM, f"id {number}")
+        assert all(recent.has(ROOM, f"id {back}") for back in range(max(0, number - 2), number + 1))
+        assert not recent.has(OTHER_ROOM, f"id {number}")
+    assert not recent.has(ROOM, "id 0")
 
 
 # --- Leaving all chats ---------------------------------------------------------------------------------------

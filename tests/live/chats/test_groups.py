@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -106,6 +107,16 @@ def test_a_direct_chat_is_the_same_for_both_whoever_asks(newcomers: Newcomers) -
     assert again == made
     from_ben = succeeded(ben.put(f"/chats/direct/{ana.user_id}"), 200)
     assert from_ben == made
+
+
+def test_of_those_who_make_a_chat_at_once_one_is_told_that_it_is_new(newcomers: Newcomers) -> None:
+    ana, ben = newcomers.some("ana", "ben")
+    body = {"title": "Tea", "member_ids": [ben.user_id], "chat_id": new_id()}
+    with ThreadPoolExecutor(8) as pool:
+        direct = [pool.submit((ana, ben)[i % 2].put, f"/chats/direct/{(ben, ana)[i % 2].user_id}") for i in range(8)]
+        assert sorted(made.result().status_code for made in direct) == [200] * 7 + [201]
+        group = [pool.submit(ana.post, "/chats", body) for _ in range(8)]
+        assert sorted(made.result().status_code for made in group) == [200] * 7 + [201]
 
 
 def test_title_and_openness_change_in_one_event_each(newcomers: Newcomers) -> None:

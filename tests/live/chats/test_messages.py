@@ -115,6 +115,16 @@ def test_who_was_removed_still_learns_what_became_of_a_message(newcomers: Newcom
     check_problem(ben.get(f"/chats/{chat_id}/messages/{body['message_id']}"), 404, "no_such_chat")
 
 
+def test_what_came_before_ones_own_time_cannot_be_answered(newcomers: Newcomers) -> None:
+    ana, ben = newcomers.some("ana", "ben")
+    chat_id = ana.group()
+    before = ana.say(chat_id)
+    succeeded(ana.post(f"/chats/{chat_id}/members", {"user_ids": [ben.user_id]}))
+    body = {"message_id": new_id(), "kind": "TEXT", "text": "yes", "reply_to_message": before["message_id"]}
+    check_problem(ben.post(f"/chats/{chat_id}/messages", body), 422, "bad_reply")
+    assert ben.say(chat_id, reply_to_message=ana.say(chat_id)["message_id"])
+
+
 def test_a_reply_names_a_message_of_the_chat(pair: tuple[Caller, Caller, str]) -> None:
     ana, ben, chat_id = pair
     question = ana.say(chat_id, "tea?")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.live.sockets.conftest import OpenLine
-from tests.support.caller import Newcomers, new_id, succeeded
+from tests.support.caller import Json, Newcomers, new_id, succeeded
+from tests.support.line import Line
 
 
 async def test_two_people_talk_and_mark_what_they_read(newcomers: Newcomers, line: OpenLine) -> None:
@@ -164,3 +165,24 @@ async def test_a_file_goes_over_the_socket_as_over_http(newcomers: Newcomers, li
     back = await line(ben, resume={chat: 1})
     replayed = (await back.hear("event"))["event"]["data"]
     assert replayed["file"] == file
+
+
+async def test_answers_need_not_wait_for_what_they_answer(newcomers: Newcomers, line: OpenLine) -> None:
+    ana, ben = newcomers.some("ana", "ben")
+    chat = ana.direct(ben)
+    one, other = await line(ana), await line(ben)
+    ids = [new_id() for _ in range(40)]
+    for before, message_id in zip([None, *ids], ids, strict=False):
+        reply = {} if before is None else {"reply_to_message": before}
+        one.say("send", id=message_id, chat_id=chat, message_id=message_id, kind="TEXT", text="hello", **reply)
+    answers = [await one.hear(reply_to=message_id) for message_id in ids]
+    assert [answer["type"] for answer in answers] == ["ack"] * 40
+    # From another socket, to what was acknowledged a moment ago; and to what came over HTTP.
+    assert (await _answered(other, chat, ids[-1]))["type"] == "ack"
+    assert (await _answered(one, chat, ben.say(chat)["message_id"]))["type"] == "ack"
+    assert (await _answered(one, chat, new_id()))["code"] == "bad_reply"
+
+
+async def _answered(line: Line, chat: str, message_id: str) -> Json:
+    send = {"chat_id": chat, "message_id": new_id(), "kind": "TEXT", "text": "yes"}
+    return await line.ask("send", **send, reply_to_message=message_id)
