@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol
 
-from commands.errors import BadCredentials, BadToken, Invalid, NoSuchUser, TidingsError
+from commands.errors import BadCredentials, BadToken, Invalid, NoSuchUser
+from commands.isolation import for_each
 from commands.sessions import Sessions, SignedIn
 from commands.users import (
     Account,
@@ -205,8 +206,7 @@ class Accounts:
         await self._check(await self.me(user_id), password)
         now = self._now()
         ended = await self._store.erase(user_id, now)
-        for observer in self.observers:
-            observer(user_id)
+        for_each("telling of an erased user", self.observers, lambda tell: tell(user_id))
         self._sessions.announce(ended, user_id, now)
         await self._finish(user_id)
 
@@ -238,7 +238,7 @@ class Accounts:
         try:
             await self._leave_chats(user_id)
             await self._store.left(user_id)
-        except TidingsError:
+        except Exception:  # whatever it is, others wait for their turn
             log.exception(
                 "user %s is erased but may still be in chats: this is tried again", user_id, extra={"user_id": user_id}
             )

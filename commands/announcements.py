@@ -15,6 +15,7 @@ from typing import Protocol
 
 from commands.accounts import Accounts
 from commands.errors import Unavailable
+from commands.isolation import for_each
 from commands.sealing import Sealer
 from commands.sessions import EndedSessions, Sessions, SessionStore
 
@@ -93,10 +94,10 @@ class Newsroom:
         """Catch up on what happened since the last time. Raises Unavailable."""
         now = self._now()
         since = self._asked_at - OVERLAP
-        for session_id, user_id, at in await self._sessions.ended_after(since):
-            self._ended.add(session_id, user_id, at)
-        for user_id, _ in await self._keys.destroyed(since):
-            self._sealer.forget(user_id)
+        ended = await self._sessions.ended_after(since)
+        for_each("ending a sign-in that others ended", ended, lambda each: self._ended.add(*each))
+        destroyed = await self._keys.destroyed(since)
+        for_each("forgetting a destroyed key", destroyed, lambda each: self._sealer.forget(each[0]))
         self._asked_at = now
 
     async def run(self) -> None:
@@ -111,3 +112,5 @@ class Newsroom:
                 if not is_away:
                     log.warning("ended sessions and destroyed keys cannot be asked for: %s", error)
                 is_away = True
+            except Exception:
+                log.exception("ended sessions and destroyed keys cannot be asked for")

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from commands.errors import BadToken, FieldError, Invalid, NotFound
+from commands.isolation import left_out
 
 Platform = Literal["ANDROID", "IOS", "WEB"]
 Environment = Literal["production", "sandbox"]
@@ -98,7 +99,10 @@ class Devices:
         if not await self._store.put(device):
             raise BadToken("this sign-in has ended")
         for observer in self.observers:
-            await observer(is_first)
+            try:
+                await observer(is_first)
+            except Exception:  # the device is stored, whoever could not be told
+                left_out("telling of a device")
         return device
 
     async def of_user(self, user_id: str) -> Sequence[Device]:

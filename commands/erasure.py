@@ -35,6 +35,7 @@ class Departure:
         when the fold does not follow in time: repeat.
         """
         for _ in range(ROUNDS):
+            failed: list[BaseException] = []
             if not await self._progress.reach(await self._log.end(), WAIT_S):
                 break
             chats = await self._memberships.chats_of(user_id)
@@ -44,5 +45,8 @@ class Departure:
                 leaving = (
                     self._commands.submit(EraseUser(user_id), chat_id) for chat_id in chats[start : start + AT_ONCE]
                 )
-                await asyncio.gather(*leaving)
+                outcomes = await asyncio.gather(*leaving, return_exceptions=True)
+                failed += [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+            if failed:  # only now: a chat that cannot be left keeps nobody in the others
+                raise failed[0]
         raise NotYet("leaving all chats is still under way")

@@ -221,12 +221,32 @@ class Files:
         while True:
             now = self._now()
             doomed = await self._records.doomed(now, given_up or now - UPLOAD_LIFE, SWEEP_AT_ONCE)
-            if doomed:
-                await self.blobs.delete([key(each) for each in doomed for key in (content_key, thumbnail_key)])
-                await self._records.remove(doomed)
-            swept += len(doomed)
+            gone, failure = await self._delete(doomed)
+            if gone:
+                await self._records.remove(gone)
+            swept += len(gone)
+            if failure is not None and (not gone or len(doomed) < SWEEP_AT_ONCE):
+                raise failure
             if len(doomed) < SWEEP_AT_ONCE:
                 return swept
+
+    async def _delete(self, doomed: Sequence[str]) -> tuple[Sequence[str], Exception | None]:
+        """Remove their bytes, together or, should that fail, one by one: those that are gone, and what one raised."""
+        if not doomed:
+            return doomed, None
+        try:
+            await self.blobs.delete([key(each) for each in doomed for key in (content_key, thumbnail_key)])
+        except Exception as error:
+            gone, failure = [], error
+            for each in doomed if len(doomed) > 1 else ():
+                try:
+                    await self.blobs.delete([content_key(each), thumbnail_key(each)])
+                except Exception as its_own:
+                    failure = its_own
+                else:
+                    gone.append(each)
+            return gone, failure
+        return doomed, None
 
     async def _found(self, file_id: str) -> StoredFile:
         if is_uuid7(file_id):
@@ -277,6 +297,8 @@ class Sweeper:
                     log.info("%d files removed", count)
             except TidingsError as error:
                 log.warning("files that should go stay a while longer: %s", error)
+            except Exception:
+                log.exception("files that should go stay a while longer")
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._every_s):
                     await self._woken.wait()

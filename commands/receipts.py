@@ -17,6 +17,7 @@ from commands.chat import Chat
 from commands.decide import Deliver, Read, decide
 from commands.errors import TidingsError, Unavailable
 from commands.handlers import Commands
+from commands.isolation import for_each, left_out
 from commands.ports import Appended, ChatSource, EventLog
 from commands.timers import Timers
 from events.codec import make
@@ -81,8 +82,7 @@ class Receipts:
 
     async def close(self) -> None:
         """Send on what is pending and wait for what is under way."""
-        for slot in list(self._slots):
-            self._flush(slot)
+        for_each("sending on marks", self._slots, self._flush)
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -98,11 +98,17 @@ class Receipts:
 
     def _flush(self, slot: int) -> None:
         for key in self._slots.pop(slot, ()):
-            chat_id, user_id = key
             marks = self._pending.pop(key)
-            chat = self._chats.cached(chat_id)
-            if chat is None or not self._append(chat, user_id, marks):
-                self._start(self._submit(user_id, chat_id, marks))
+            try:
+                self._send_on(*key, marks)
+            except Exception:
+                left_out("sending on marks")
+                _tell(marks, None, Unavailable("the mark was lost by a defect"))
+
+    def _send_on(self, chat_id: str, user_id: str, marks: Sequence[_Mark]) -> None:
+        chat = self._chats.cached(chat_id)
+        if chat is None or not self._append(chat, user_id, marks):
+            self._start(self._submit(user_id, chat_id, marks))
 
     def _append(self, chat: Chat, user_id: str, marks: Sequence[_Mark]) -> bool:
         """Append at once; False if the chat at hand refuses, which only waiting can settle."""
@@ -161,8 +167,7 @@ def _wanted(user_id: str, marks: Sequence[_Mark]) -> list[Deliver | Read]:
 
 
 def _tell(marks: Sequence[_Mark], position: Position | None, error: TidingsError | None) -> None:
-    for mark in marks:
-        mark.done(position, error)
+    for_each("answering a mark", marks, lambda mark: mark.done(position, error))
 
 
 def _settle(result: asyncio.Future[Position], position: Position | None, error: TidingsError | None) -> None:

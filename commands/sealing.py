@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from asyncio import sleep
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from heapq import nsmallest
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from commands.errors import BadToken, Corrupt, Invalid, Unavailable
+from commands.isolation import left_out
 
 KEY_BYTES = 32
 LIFE_S = 600.0
@@ -98,7 +99,8 @@ class Sealer:
         return held is not None and held.until >= self._clock()
 
     async def warm(self, author_ids: Iterable[str]) -> None:
-        """Make these authors ready; unknown ones stay as they are. Raises Unavailable, Corrupt."""
+        """Make these authors ready; unknown ones, and those whose key cannot be read, stay as they are. Raises
+        Unavailable."""
         wanted, now = [], self._clock()
         for author_id in dict.fromkeys(author_ids):
             held = self._held.get(author_id)
@@ -107,9 +109,28 @@ class Sealer:
             else:
                 held.used_at = now  # or the keys that come might push out one that is about to be used
         for start in range(0, len(wanted), _LOAD_AT_ONCE):
-            found = await self._keys.load(wanted[start : start + _LOAD_AT_ONCE])
+            found, _ = await self._load(wanted[start : start + _LOAD_AT_ONCE])
             for author_id, key in found.items():
                 self._hold(author_id, key)
+
+    async def _load(self, author_ids: Sequence[str]) -> tuple[Mapping[str, bytes | None], set[str]]:
+        """The keys that the store has, and the authors whose key it cannot read. Raises Unavailable."""
+        try:
+            return await self._keys.load(author_ids), set()
+        except Unavailable:
+            raise
+        except Exception:
+            if len(author_ids) == 1:
+                log.exception("the sealing key of user %s cannot be read", author_ids[0])
+                return {}, {author_ids[0]}
+        # One of them spoils the answer for all: ask for each alone.
+        found: dict[str, bytes | None] = {}
+        unread: set[str] = set()
+        for author_id in author_ids:
+            some, none = await self._load([author_id])
+            found.update(some)
+            unread |= none
+        return found, unread
 
     def seal(self, chat_id: str, message_id: str, author_id: str, text: str) -> bytes:
         """Raises BadToken (author erased), Invalid (lone surrogate), Unavailable (not ready)."""
@@ -150,7 +171,7 @@ class Sealer:
     async def refresh(self) -> None:
         """Ask again for keys in use that are past half their life, and drop those that ran out unused.
 
-        With SQL away every key held gets a new life. Raises Corrupt.
+        With SQL away every key held gets a new life.
         """
         now = self._clock()
         due, ending = [], []
@@ -165,22 +186,30 @@ class Sealer:
         for start in range(0, len(asked), _LOAD_AT_ONCE):
             batch = asked[start : start + _LOAD_AT_ONCE]
             try:
-                found = await self._keys.load(batch)
+                found, unread = await self._load(batch)
             except Unavailable:
                 log.warning("sealing keys cannot be asked for: %d cached ones stay in use", len(self._held))
                 self._extend()
                 return
             for author_id in batch:
-                key = found.get(author_id)
-                if author_id not in found:
-                    self._held.pop(author_id, None)
-                elif key is None:
-                    self.forget(author_id)
-                elif due and author_id in self._held:
-                    self._hold(author_id, key)
+                if author_id in unread:
+                    continue  # what is held of it stays good until it runs out
+                try:
+                    self._renew(author_id, found, wanted=bool(due))
+                except Exception:
+                    left_out("refreshing a sealing key")
         for author_id in ending:
             if author_id in self._held and self._held[author_id].until < now:
                 del self._held[author_id]
+
+    def _renew(self, author_id: str, found: Mapping[str, bytes | None], *, wanted: bool) -> None:
+        key = found.get(author_id)
+        if author_id not in found:
+            self._held.pop(author_id, None)
+        elif key is None:
+            self.forget(author_id)
+        elif wanted and author_id in self._held:
+            self._hold(author_id, key)
 
     async def run(self) -> None:
         """Refresh for ever; the composition root runs this as a task and cancels it."""
@@ -188,7 +217,7 @@ class Sealer:
             await sleep(SWEEP_S)
             try:
                 await self.refresh()
-            except Corrupt:
+            except Exception:
                 log.exception("sealing keys cannot be refreshed")
 
     def _aead(self, author_id: str) -> AESGCM | None:

@@ -16,6 +16,7 @@ from os import urandom
 from typing import Protocol
 
 from commands.errors import BadCredentials, BadToken, NotFound
+from commands.isolation import for_each
 from commands.users import Account, User
 from events.ids import is_uuid7, uuid7
 
@@ -122,8 +123,7 @@ class EndedSessions:
             del self._until[oldest]
         if session_id not in self._until:
             self._until[session_id] = at + ACCESS_LIFE
-            for observer in self.observers:
-                observer(session_id, user_id)
+            for_each("telling of an ended sign-in", self.observers, lambda tell: tell(session_id, user_id))
 
 
 class RefreshTokens:
@@ -257,10 +257,13 @@ class Sessions:
 
     def announce(self, session_ids: Sequence[str], user_id: str, at: datetime) -> None:
         """These sessions have been ended in the store."""
+        # Refused here first, all of them: a sign-in must not live on because others could not be told of one.
+        for_each("ending a sign-in", session_ids, lambda session_id: self.ended.add(session_id, user_id, at))
         for session_id in session_ids:
-            self.ended.add(session_id, user_id, at)
-            for observer in self.observers:
-                observer(session_id, user_id, at)
+            self._tell(session_id, user_id, at)
+
+    def _tell(self, session_id: str, user_id: str, at: datetime) -> None:
+        for_each("announcing an ended sign-in", self.observers, lambda tell: tell(session_id, user_id, at))
 
     async def of_user(self, user_id: str, before: str | None, limit: int) -> Sequence[Session]:
         """Living sessions, newest first, from below the id `before`. Raises Unavailable."""

@@ -9,6 +9,7 @@ from math import ceil
 
 from api.presence.port import BEAT_S, SWEEP_S, TTL_S, Presence, SessionStatus
 from commands.errors import Unavailable
+from commands.isolation import for_each, left_out
 from commands.timers import Cancellable, Timers, pause
 from streams.ports import Fanout
 
@@ -99,12 +100,11 @@ class PresenceTracker:
         if self._flushing is not None:
             self._flushing.cancel()
         await asyncio.gather(*self._loops, *([self._flushing] if self._flushing else []), return_exceptions=True)
-        for here in self._users.values():
-            if here.leaving is not None:
-                here.leaving.cancel()
+        leaving = [here.leaving for here in self._users.values() if here.leaving is not None]
+        for_each("ending the wait for somebody's return", leaving, lambda timer: timer.cancel())
         try:
             await self.store.beat(self._gateway_id, GRACE_S)
-        except Unavailable:
+        except Exception:
             log.warning("presence could not be told goodbye", exc_info=True)
 
     def _leave(self, user_id: str) -> None:
@@ -144,14 +144,20 @@ class PresenceTracker:
                 await self.store.put(self._gateway_id, puts)
             if drops:
                 await self.store.drop(self._gateway_id, drops)
-        except Unavailable:
-            log.warning("presence is not available", exc_info=True)
+        except Exception as error:
+            if isinstance(error, Unavailable):
+                log.warning("presence is not available", exc_info=True)
+            else:
+                log.exception("presence could not be told")
             self._changed |= changed
             await pause(self._timers, RETRY_S)
             return
         for user_id in puts.keys() | set(drops):
-            self._settle(user_id, puts.get(user_id))
-            self._fanout.publish_presence(user_id)
+            try:
+                self._settle(user_id, puts.get(user_id))
+                self._fanout.publish_presence(user_id)
+            except Exception:
+                left_out("telling of somebody's presence")
 
     def _settle(self, user_id: str, told: SessionStatus | None) -> None:
         """The store has been told; meanwhile it may have changed again."""
@@ -174,6 +180,9 @@ class PresenceTracker:
             except Unavailable:
                 lost = True
                 log.warning("presence is not available", exc_info=True)
+            except Exception:
+                lost = True
+                log.exception("presence could not be renewed")
 
     async def _renew(self, *, everything: bool) -> None:
         """Renew a share of the users, so that each has its turn every ten minutes; or everybody, because the store
@@ -187,17 +196,18 @@ class PresenceTracker:
         if states:
             await self.store.put(self._gateway_id, states)
         if everything:
-            for user_id in states:
-                self._fanout.publish_presence(user_id)
+            for_each("telling of somebody's presence", states, self._fanout.publish_presence)
 
     async def _sweep(self) -> None:
         while True:
             await pause(self._timers, SWEEP_S)
             try:
-                for user_id in await self.store.sweep():
-                    self._fanout.publish_presence(user_id)
+                ended = await self.store.sweep()
+                for_each("telling of somebody's presence", ended, self._fanout.publish_presence)
             except Unavailable:
                 log.warning("presence cannot be swept", exc_info=True)
+            except Exception:
+                log.exception("presence cannot be swept")
 
     def _run(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(work)

@@ -15,7 +15,7 @@ import msgspec
 from api.render import chat_shape, rfc3339
 from api.ws.events import event_frame
 from api.ws.frames import ChatFrame, Gone, Receipt, encode
-from api.ws.local import Shared, User
+from api.ws.local import Shared, User, spoiled
 from commands.chat import MAX_BROADCAST_RECEIPTS, Chat, Member, evolve
 from events.ids import unix_us
 from events.types import ChatCreated, EventData, MemberAdded, MemberJoined, MemberLeft, MemberRemoved, MessageSent
@@ -87,7 +87,11 @@ class Audience:
         is_message = type(data) is MessageSent  # nearly always, and then nobody comes or goes
         if not is_message and self.known is not None:
             for user in self.newcomers(data):
-                self._welcome(user, entry.seq, mutes.get(user.user_id))
+                try:
+                    self._welcome(user, entry.seq, mutes.get(user.user_id))
+                except Exception:
+                    for session in user.sessions:
+                        spoiled(session)
         if self.here:
             counters = self._shared.counters
             self._tell(event_frame(entry, data, self._shared.sealer, counters), entry.seq)
@@ -118,7 +122,10 @@ class Audience:
             if read < visible_from:
                 frame = encode(Receipt(self.chat_id, user_id, delivered, shown(read, visible_from)))
             for session in user.sessions:
-                session.link.send(frame)
+                try:
+                    session.link.send(frame)
+                except Exception:
+                    spoiled(session)
 
     def _advance(self, entry: Entry, data: EventData) -> None:
         self.cursor = entry.seq
@@ -146,8 +153,11 @@ class Audience:
         for user in self.here:
             for session in user.sessions:
                 catching = session.catching
-                if catching is None or catching.takes(chat_id, seq):
-                    session.link.send(frame)
+                try:
+                    if catching is None or catching.takes(chat_id, seq):
+                        session.link.send(frame)
+                except Exception:
+                    spoiled(session)
 
     def _welcome(self, user: User, seq: int, muted_until: datetime | None) -> None:
         state = self.known
@@ -159,8 +169,11 @@ class Audience:
             return
         frame = self.introduction(state, member, muted_until)
         for session in user.sessions:
-            if session.catching is None or session.catching.arrives(self.chat_id, seq, frame):
-                session.link.send(frame)
+            try:
+                if session.catching is None or session.catching.arrives(self.chat_id, seq, frame):
+                    session.link.send(frame)
+            except Exception:
+                spoiled(session)
 
     def introduction(self, state: Chat, member: Member, muted_until: datetime | None) -> bytes:
         """The `chat` frame for a new member."""
@@ -174,5 +187,8 @@ class Audience:
         self.dismiss(user)
         frame = encode(Gone(self.chat_id))
         for session in user.sessions:
-            if session.catching is None or session.catching.departs(self.chat_id, seq):
-                session.link.send(frame)
+            try:
+                if session.catching is None or session.catching.departs(self.chat_id, seq):
+                    session.link.send(frame)
+            except Exception:
+                spoiled(session)

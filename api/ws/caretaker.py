@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from functools import partial
 from math import ceil
 
 from api.ws.hub import Hub
 from api.ws.local import User
+from api.ws.localchat import LocalChat
 from commands.errors import Unavailable
+from commands.isolation import for_each, left_out
 from commands.timers import pause
 
 log = logging.getLogger(__name__)
@@ -48,7 +51,11 @@ class Caretaker:
             try:
                 if self._hub.resync_needed:
                     self._hub.resync_needed = False
-                    await self.compare_everything()
+                    try:
+                        await self.compare_everything()
+                    except Unavailable:
+                        self._hub.resync_needed = True
+                        raise
                 await self.compare_some()
                 if self._timers.time() - swept_at >= SWEEP_S:
                     swept_at = self._timers.time()
@@ -60,8 +67,7 @@ class Caretaker:
 
     async def compare_everything(self) -> None:
         """After a possible loss: every chat followed, and every user's memberships."""
-        for local in list(self._hub.chats.values()):
-            local.check(marks=True)
+        for_each("comparing a chat", self._hub.chats.values(), lambda local: local.check(marks=True))
         self._due = deque(self._hub.users)
         while self._due:
             await self._compare_next()
@@ -76,19 +82,25 @@ class Caretaker:
 
     async def sweep(self) -> None:
         """Forget chats in which nobody is here, and the state of quiet ones. Raises Unavailable."""
-        now = self._timers.time()
-        for local in list(self._hub.chats.values()):
-            quiet = now - local.touched
-            if not local.here and quiet >= LINGER_S and not local.is_busy:
-                self._hub.drop(local)
-            elif quiet >= COOL_S:
-                local.cool()
+        for_each("forgetting a quiet chat", self._hub.chats.values(), partial(self._sweep_one, self._timers.time()))
         await self._hub.subscriptions.flush()
+
+    def _sweep_one(self, now: float, local: LocalChat) -> None:
+        quiet = now - local.touched
+        if not local.here and quiet >= LINGER_S and not local.is_busy:
+            self._hub.drop(local)
+        elif quiet >= COOL_S:
+            local.cool()
 
     async def _compare_next(self) -> None:
         user = self._hub.users.get(self._due.popleft())
         if user is not None and user.sessions:
-            await self._compare(user)
+            try:
+                await self._compare(user)
+            except Unavailable:
+                raise
+            except Exception:
+                left_out("comparing somebody's memberships")
 
     async def _compare(self, user: User) -> None:
         views = self._hub.shared.views

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from api.presence import Acquaintance, PresenceTracker
 from api.ratelimit import RateLimit
@@ -16,6 +17,7 @@ from api.ws.session import Session
 from api.ws.watching import Watchers
 from api.ws.wheel import Wheel
 from commands.handlers import Commands
+from commands.isolation import for_each, left_out
 from commands.receipts import Receipts
 from commands.sessions import Tokens
 from commands.timers import Timers
@@ -67,10 +69,11 @@ class Gateway:
     async def stop(self) -> None:
         """End every session and everything that runs beside them."""
         self.drain()
-        await self.receipts.close()
-        await self._caretaker.stop()
-        await self.watchers.stop()
-        await self.presence.stop()
+        for part in (self.receipts.close, self._caretaker.stop, self.watchers.stop, self.presence.stop):
+            try:
+                await part()
+            except Exception:
+                left_out("ending a part of the gateway")
         self.hub.stop()
 
     def accept(self, link: Link) -> Session:
@@ -84,16 +87,14 @@ class Gateway:
     def drain(self, reason: str = "the server restarts") -> None:
         """Send every client elsewhere; from now on none is accepted. What they were promised is answered first."""
         self.draining = True
-        for session in list(self.sessions):
-            session.leave(reason)
+        for_each("sending a client elsewhere", self.sessions, lambda session: session.leave(reason))
 
     def session_ended(self, session_id: str, user_id: str) -> None:
         """A sign-in is over (logout, new password, erasure): so are its sockets. Those that are just connecting
         show their token once more before they open."""
         user = self.hub.users.get(user_id)
-        for session in [] if user is None else list(user.sessions):
-            if session.session_id == session_id:
-                session.close(BAD_TOKEN, "this session has ended")
+        its_own = [] if user is None else [each for each in user.sessions if each.session_id == session_id]
+        for_each("ending a socket", its_own, lambda session: session.close(BAD_TOKEN, "this session has ended"))
 
     def joined(self, session: Session, user: User) -> None:
         """A session has opened: it counts as presence, and may be one too many."""
@@ -107,8 +108,13 @@ class Gateway:
             return
         self.sessions.discard(session)
         self.counters.sessions -= 1
-        self.wheel.discard(session)
-        self.watchers.remove(session)
+        leave: list[Callable[[], None]] = [
+            partial(self.wheel.discard, session),
+            partial(self.watchers.remove, session),
+        ]
         if session.user is not None:
-            self.presence.end(session.user_id, session.status, clean=clean)
-            self.hub.leave(session.user, session)
+            leave += [
+                partial(self.hub.leave, session.user, session),
+                partial(self.presence.end, session.user_id, session.status, clean=clean),
+            ]
+        for_each("taking a session out of a list", leave, lambda take_out: take_out())

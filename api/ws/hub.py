@@ -15,11 +15,12 @@ from api.ws.audience import Audience
 from api.ws.counters import Counters
 from api.ws.frames import Rejected, TypingFrame, encode
 from api.ws.limits import OUR_ERROR
-from api.ws.local import LocalSession, Mutes, Shared, User, Views
+from api.ws.local import LocalSession, Mutes, Shared, User, Views, spoiled
 from api.ws.localchat import UNKNOWN, LocalChat
 from api.ws.subscriptions import Subscriptions
 from commands.chat import Chat
 from commands.errors import Unavailable
+from commands.isolation import for_each, left_out
 from commands.sealing import Sealer
 from commands.timers import Timers
 from events.log import Position
@@ -112,23 +113,30 @@ class Hub:
         """Of interest to whoever traces."""
 
     def on_memberships(self, rows: Sequence[Membership]) -> None:
-        for row in rows:
-            user = self.users.get(row.user_id)
-            if user is not None and row.left_seq is None:
-                self.joined(user, row.chat_id, row.joined_seq)
+        for_each("taking in a membership", rows, self._on_membership)
+
+    def _on_membership(self, row: Membership) -> None:
+        user = self.users.get(row.user_id)
+        if user is not None and row.left_seq is None:
+            self.joined(user, row.chat_id, row.joined_seq)
 
     def on_refused(self, rows: Sequence[Refused]) -> None:
-        for row in rows:
-            user = self.users.get(row.actor_id)
-            if user is not None:
-                position = str(Position(row.partition, row.offset))
-                frame = encode(
-                    Rejected(row.chat_id, position, row.code)
-                    if row.message_id is None
-                    else Rejected(row.chat_id, position, row.code, row.message_id)
-                )
-                for session in user.sessions:
+        for_each("telling of a refusal", rows, self._on_refusal)
+
+    def _on_refusal(self, row: Refused) -> None:
+        user = self.users.get(row.actor_id)
+        if user is not None:
+            position = str(Position(row.partition, row.offset))
+            frame = encode(
+                Rejected(row.chat_id, position, row.code)
+                if row.message_id is None
+                else Rejected(row.chat_id, position, row.code, row.message_id)
+            )
+            for session in user.sessions:
+                try:
                     session.link.send(frame)
+                except Exception:
+                    spoiled(session)
 
     def on_progress(self, partition: int, next_offset: int) -> None:
         self._progress.advance(partition, next_offset)
@@ -137,7 +145,10 @@ class Hub:
         for chat_id, seq in heads.items():
             local = self.chats.get(chat_id)
             if local is not None:
-                local.heard_of(seq)
+                try:
+                    local.heard_of(seq)
+                except Exception:
+                    left_out("comparing a chat with its head")
 
     def on_typing(self, chat_id: str, user_id: str) -> None:
         local = self.chats.get(chat_id)
@@ -147,7 +158,10 @@ class Hub:
         for user in local.here:
             if user.user_id != user_id:
                 for session in user.sessions:
-                    session.link.send(frame)
+                    try:
+                        session.link.send(frame)
+                    except Exception:
+                        spoiled(session)
 
     def on_presence(self, user_id: str) -> None:
         self.presence_changed(user_id)
@@ -205,7 +219,7 @@ class Hub:
                 if local is not None:
                     await local.settled()
                     if user.sessions and user not in local.here:
-                        await local.show_late(user)
+                        await self._show_late(local, user)
             # Chats joined while we asked are not in the answer yet.
             wanted = behind | {chat_id for chat_id in user.chats if chat_id not in found}
             if not wanted:
@@ -221,23 +235,20 @@ class Hub:
             local.cursor = joined_seq - 1 if head is None else head
             local.check(first=partial(self.subscriptions.add, chats=[chat_id]))
         if joined_seq <= local.cursor and user not in local.here:
-            self._start(local.show_late(user))
+            self._start(self._show_late(local, user))
 
     def drop(self, local: LocalChat) -> None:
         """Stop following a chat."""
         local.close()
-        for user in list(local.here):
-            local.dismiss(user)
+        for_each("seeing somebody off", local.here, local.dismiss)
         if self.chats.get(local.chat_id) is local:
             del self.chats[local.chat_id]
             self.subscriptions.drop(chats=[local.chat_id])
 
     def stop(self) -> None:
         """Stop following everything."""
-        for local in self.chats.values():
-            local.close()
-        for task in self._tasks:
-            task.cancel()
+        for_each("ceasing to follow a chat", self.chats.values(), LocalChat.close)
+        for_each("ending a task", self._tasks, lambda task: task.cancel())
 
     async def _subscribe(self, chat_ids: Iterable[str]) -> None:
         """Follow these chats, unless they are followed already."""
@@ -284,12 +295,14 @@ class Hub:
     def _forget_if_gone(self, user: User) -> None:
         if user.sessions or user.connecting:
             return
-        for audience in list(user.chats.values()):
-            audience.dismiss(user)
-            self._touch(audience)
+        for_each("leaving a chat", user.chats.values(), partial(self._leave, user))
         if self.users.get(user.user_id) is user:
             del self.users[user.user_id]
             self.subscriptions.drop(users=[user.user_id])
+
+    def _leave(self, user: User, audience: Audience) -> None:
+        audience.dismiss(user)
+        self._touch(audience)
 
     def _touch(self, audience: Audience) -> None:
         """A chat without anybody here lingers from now on."""
@@ -299,10 +312,16 @@ class Hub:
 
     def _give_up(self, local: LocalChat) -> None:
         """Following a chat failed by a defect: those who are in it must not miss anything without knowing."""
-        for user in list(local.here):
-            for session in list(user.sessions):
-                session.close(OUR_ERROR, "our error")
+        here = [session for user in local.here for session in user.sessions]
+        for_each("ending a session", here, lambda session: session.close(OUR_ERROR, "our error"))
         self.drop(local)
+
+    async def _show_late(self, local: LocalChat, user: User) -> None:
+        """Fails for this chat alone: the caretaker's next comparison finds that the user misses it."""
+        try:
+            await local.show_late(user)
+        except Exception:
+            left_out("showing somebody a chat")
 
 
 def _batches(chat_ids: Iterable[str]) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from api.ws.counters import Counters
+from api.ws.limits import OUR_ERROR
 from commands.chat import Chat
 from commands.sealing import Sealer
 from commands.timers import Timers
@@ -23,6 +25,8 @@ Mutes = Callable[[str, Collection[str]], Awaitable[Mapping[str, datetime]]]
 """(user id, chat ids) → when the mute ends, for those that the user has muted. Raises Unavailable."""
 
 READS_AT_ONCE = 32
+
+log = logging.getLogger(__name__)
 
 
 class Views(Protocol):
@@ -72,6 +76,20 @@ class LocalSession(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """End the session."""
+
+
+def spoiled(session: LocalSession) -> None:
+    """Called where an exception is being handled: this session could not be told something that it must not miss,
+    so it ends, and the client comes back and resumes. Later, because whoever tells may be telling many."""
+    log.exception("a session could not be told; it ends, and the others go on")
+    asyncio.get_running_loop().call_soon(_end, session)
+
+
+def _end(session: LocalSession) -> None:
+    try:
+        session.close(OUR_ERROR, "our error")
+    except Exception:
+        log.exception("a session could not be ended")
 
 
 class User:

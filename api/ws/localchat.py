@@ -17,10 +17,11 @@ from typing import TypeVar
 from api.render import data_of
 from api.ws.audience import NOBODY_MUTES, Audience
 from api.ws.frames import MAX_SEQ
-from api.ws.local import Shared, User
+from api.ws.local import Shared, User, spoiled
 from api.ws.patience import persist, retry_pause
 from commands.chat import Chat
 from commands.errors import Unavailable
+from commands.isolation import for_each, left_out
 from events.types import EventData, MessageSent
 from projections.ports import Entry, Moved
 
@@ -78,8 +79,7 @@ class LocalChat(Audience):
                 self._hold((), moved)
                 self._work()
             else:
-                for row in moved:
-                    self.mark(row)
+                for_each("moving a mark", moved, self.mark)
 
     def heard_of(self, seq: int) -> None:
         """The views have the chat up to this number."""
@@ -176,7 +176,7 @@ class LocalChat(Audience):
                 if self.known is None:
                     self.adopt(await self._load())
                 self._held.popleft()
-                self.mark(item)
+                for_each("moving a mark", (item,), self.mark)
                 continue
             if item.seq > self.cursor + 1:
                 self._behind = True
@@ -230,9 +230,12 @@ class LocalChat(Audience):
         self.admit(user, member.visible_from)
         frame = self.introduction(state, member, mutes.get(user.user_id))
         for session in user.sessions:
-            if session.catching is None or session.catching.arrives(self.chat_id, member.joined_seq, frame):
-                session.link.send(frame)
-                session.catch_up(self.chat_id, member.joined_seq - 1)
+            try:
+                if session.catching is None or session.catching.arrives(self.chat_id, member.joined_seq, frame):
+                    session.link.send(frame)
+                    session.catch_up(self.chat_id, member.joined_seq - 1)
+            except Exception:
+                spoiled(session)
 
     async def _mutes_of(self, users: Sequence[User]) -> Mapping[str, datetime]:
         """User → when this chat's mute ends, for those of the users who have muted it."""
@@ -242,6 +245,9 @@ class LocalChat(Audience):
                 found = await self._shared.mutes(user.user_id, [self.chat_id])
             except Unavailable:
                 continue  # a mute not shown is mended by the next look at the chat; a chat not shown is not
+            except Exception:
+                left_out("asking whether a chat is muted")
+                continue
             if self.chat_id in found:
                 mutes[user.user_id] = found[self.chat_id]
         return mutes
@@ -253,10 +259,13 @@ class LocalChat(Audience):
         if state is None:
             return
         fresh = await self._load()
-        for member in fresh.members.values():
-            known = state.members.get(member.user_id)
-            if known is not None and (known.delivered_seq < member.delivered_seq or known.read_seq < member.read_seq):
-                self.mark(Moved(self.chat_id, member.user_id, member.delivered_seq, member.read_seq))
+        moved = [
+            Moved(self.chat_id, member.user_id, member.delivered_seq, member.read_seq)
+            for member in fresh.members.values()
+            if (known := state.members.get(member.user_id)) is not None
+            and (known.delivered_seq < member.delivered_seq or known.read_seq < member.read_seq)
+        ]
+        for_each("moving a mark", moved, self.mark)
 
     async def _load(self) -> Chat:
         state = await self._persist(partial(self._shared.views.chat, self.chat_id))

@@ -7,10 +7,14 @@ socket takes no more they wait here, counted; who lets too much pile up is told 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
 from api.ws.counters import Counters
+from commands.isolation import left_out
+
+log = logging.getLogger(__name__)
 
 MAX_FRAMES = 1_000
 MAX_BYTES = 8 * 1024 * 1024
@@ -43,14 +47,19 @@ class Flusher:
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
         for outbox in dirty:
-            outbox.flush()
+            try:
+                outbox.flush()
+            except Exception:
+                left_out("writing to a socket")
 
 
 class Outbox:
-    """The queue of one socket. `pause` and `resume` are the transport's flow control.
+    """The queue of one socket. `pause` and `resume` are the transport's flow control. Nothing here raises because of
+    the socket.
 
-    `on_full` is called, once, when more than 1,000 frames or 8 MB wait; what waited is gone by then. It comes at
-    the end of the tick, because whoever sends may be in the middle of telling many.
+    `on_full` is called, once, when more than 1,000 frames or 8 MB wait, and `on_broken`, once, when the socket took a
+    frame with an exception; what waited is gone by then. They come at the end of the tick, because whoever sends may
+    be in the middle of telling many.
     """
 
     __slots__ = (
@@ -58,6 +67,7 @@ class Outbox:
         "_flusher",
         "_frames",
         "_full",
+        "_on_broken",
         "_on_full",
         "_open",
         "_paused",
@@ -66,10 +76,17 @@ class Outbox:
         "_size",
     )
 
-    def __init__(self, sink: Sink, flusher: Flusher, on_full: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        flusher: Flusher,
+        on_full: Callable[[], None],
+        on_broken: Callable[[], None] = lambda: None,
+    ) -> None:
         self._sink: Sink | None = sink
         self._flusher = flusher
         self._on_full = on_full
+        self._on_broken = on_broken
         self._frames: list[bytes] = []
         self._size = 0
         """Bytes in `_frames`; kept only while paused."""
@@ -106,7 +123,7 @@ class Outbox:
             counters.frames_out += len(frames)
             counters.bytes_out += len(data)
             frames.clear()
-            sink.write(data)
+            self._write(sink, data)
         else:
             self._flush_in_parts(sink)
 
@@ -118,11 +135,22 @@ class Outbox:
             while done < len(self._frames) and size < CHUNK_BYTES:
                 size += len(self._frames[done])
                 done += 1
-            sink.write(b"".join(self._frames[start:done]))
+            if not self._write(sink, b"".join(self._frames[start:done])):
+                return
             self._flusher.counters.bytes_out += size
         self._flusher.counters.frames_out += done
         del self._frames[:done]
         self._size = sum(map(len, self._frames)) if self._paused else 0
+
+    def _write(self, sink: Sink, data: bytes) -> bool:
+        try:
+            sink.write(data)
+        except Exception:
+            log.exception("a socket took no more, and nobody had said so")
+            self.abandon()
+            self._flusher.call_soon(self._on_broken)
+            return False
+        return True
 
     def pause(self) -> None:
         """The transport holds enough."""
@@ -157,10 +185,15 @@ class Outbox:
         if drop:
             self._frames.clear()
             if self._sink is not None:
-                self._sink.write(last)
+                self._write(self._sink, last)
             return
         self._frames.append(last)
         self.flush()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the last frame has been handed to the transport."""
+        return not self._open and not self._frames
 
     def abandon(self) -> None:
         """The socket is gone."""

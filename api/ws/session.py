@@ -135,7 +135,15 @@ class Session:
             self._end(clean=code in (1000, GOING_AWAY))
 
     def due(self) -> None:
-        """The deadline set at the gateway's wheel has come."""
+        """The deadline set at the gateway's wheel has come. Who cannot be looked after ends: else nothing would ever
+        look whether the token has run out."""
+        try:
+            self._look()
+        except Exception:
+            log.exception("the heartbeat of user %s failed", self.user_id, extra={"user_id": self.user_id})
+            self.broke()
+
+    def _look(self) -> None:
         if self._state == NEW:
             self.close(NO_CONNECT, "no connect in time")
             return
@@ -169,7 +177,10 @@ class Session:
         """End the session from our side; `drop`: without what waits to be sent."""
         if self._state != CLOSED:
             self.gateway.counters.closes[code] += 1
-            self.link.close(code, reason, drop=drop)
+            try:
+                self.link.close(code, reason, drop=drop)
+            except Exception:
+                log.exception("a socket of user %s could not be told goodbye", self.user_id)
             self._end(clean=False)
 
     def leave(self, reason: str) -> None:
@@ -283,7 +294,10 @@ class Session:
         if self._state == LEAVING:
             limits = self.gateway.limits
             # At a random time, so that not all come back at once.
-            self.tell(Reconnect(int(random.uniform(0, limits.reconnect_spread_s) * 1000), reason))
+            try:
+                self.tell(Reconnect(int(random.uniform(0, limits.reconnect_spread_s) * 1000), reason))
+            except Exception:
+                log.exception("user %s could not be told to come back", self.user_id)
             self.close(DRAINED, reason)
 
     def _admit(self, now: float) -> bool:

@@ -29,7 +29,7 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]  # not public
 from api.errors import PROBLEM_TYPE
 from api.origins import may_call
 from api.ws.gateway import Gateway
-from api.ws.limits import LOST
+from api.ws.limits import FLOODING, LOST, MALFORMED
 from api.ws.outbox import Flusher, Outbox
 from api.ws.session import Session
 from api.ws.wire import PING, close_frame, pong_frame
@@ -43,20 +43,41 @@ MAX_FRAME = 256 * 1024
 CLOSE_S = 10.0
 """How long a close frame has to drain and to be answered."""
 LINGER_S = 2.0
-"""How long a client that broke the protocol may go on sending before it is cut off; cut off at once, it might
-never read why."""
+"""How long a client that harms, or knows no better, has to read why it is closed."""
+MAX_DISCARDED = 64 * 1024
+"""Bytes that are taken and thrown away after a close; then no more is read."""
+MAX_IGNORED = 50
+"""Frames that are looked at after a close, for the client's answer to it."""
+MAX_FRAGMENTS = 4_096
+"""Of one message."""
 READ_BUFFER = 2_048
 MAX_HEAD = 16_000
 
 NO_CODE = 1005
 PROTOCOL_ERROR = 1002
+NOT_UTF8 = 1007
 TOO_BIG = 1009
+AT_ONCE = frozenset((PROTOCOL_ERROR, NOT_UTF8, TOO_BIG, MALFORMED, FLOODING))
+"""After these the connection is cut off soon."""
 
 
 class Socket(WSListener):
-    """One connection: a session's link, and the listener that feeds the session."""
+    """One connection: a session's link, and the listener that feeds the session.
 
-    __slots__ = ("_closing", "_flusher", "_gateway", "_outbox", "_parts", "_session", "_size", "_transport")
+    Once it is closing, from either side, nothing more reaches the session.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_flusher",
+        "_fragments",
+        "_gateway",
+        "_is_deaf",
+        "_outbox",
+        "_parts",
+        "_session",
+        "_transport",
+    )
 
     def __init__(self, gateway: Gateway, flusher: Flusher) -> None:
         self._gateway = gateway
@@ -64,23 +85,32 @@ class Socket(WSListener):
         self._transport: asyncio.Transport
         self._outbox: Outbox
         self._session: Session
-        self._parts: list[bytes] | None = None
+        self._parts: bytearray | None = None
         """A text message of which the last fragment has not come yet."""
-        self._size = 0
+        self._fragments = 0
+        """Of that message; once closing, what came since."""
+        self._is_deaf = False
         self._closing: Cancellable | None = None
 
     # --- What picows calls ----------------------------------------------------------------------------------
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        self._transport = cast(_Lingering, transport.underlying_transport).real
+        guarded = cast(_Guarded, transport.underlying_transport)
+        self._transport = guarded.real
+        guarded.upgraded(self)
         transport.request.headers.clear()  # they would be kept as long as the connection lives
         transport.response.headers.clear()
-        self._outbox = Outbox(self._transport, self._flusher, self._overflowed)
+        self._outbox = Outbox(self._transport, self._flusher, self._overflowed, self._broken)
         self._session = self._gateway.accept(self)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
-        if kind is WSMsgType.TEXT and frame.fin and self._parts is None:
+        if self._closing is not None:
+            self._ignore(kind)
+            return
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self.fail(PROTOCOL_ERROR, "a reserved bit is set")
+        elif kind is WSMsgType.TEXT and frame.fin and self._parts is None:
             self._session.received(frame.get_payload_as_bytes())
         else:
             self._unusual(kind, frame)
@@ -96,6 +126,8 @@ class Socket(WSListener):
 
     def resume_writing(self) -> None:
         self._outbox.resume()
+        if self._is_deaf:
+            self._say_no_more()
 
     # --- What the session calls ------------------------------------------------------------------------------
 
@@ -107,8 +139,12 @@ class Socket(WSListener):
 
     def close(self, code: int, reason: str, *, drop: bool = False) -> None:
         if self._closing is None:
+            patience_s = LINGER_S if code in AT_ONCE else CLOSE_S
+            self._closing = self._gateway.timers.call_later(patience_s, self._transport.abort)
+            self._parts, self._fragments = None, 0
             self._outbox.finish(close_frame(code, reason), drop=drop)
-            self._closing = self._gateway.timers.call_later(CLOSE_S, self._transport.abort)
+            if code in AT_ONCE:
+                self._go_deaf()
 
     @property
     def is_blocked(self) -> bool:
@@ -123,8 +159,40 @@ class Socket(WSListener):
 
     # --- Inside ----------------------------------------------------------------------------------------------
 
+    def fail(self, code: int, reason: str) -> None:
+        """The client broke the protocol: out of every list at once."""
+        self._session.close(code, reason)
+
     def _overflowed(self) -> None:
         self._session.overflowed()
+
+    def _broken(self) -> None:
+        self._transport.abort()
+        self._session.closed(LOST)
+
+    def _ignore(self, kind: WSMsgType) -> None:
+        """After a close: only the answer to it is of interest, and that not for long."""
+        self._fragments += 1
+        if kind is WSMsgType.CLOSE:
+            self._transport.close()
+        elif self._fragments == MAX_IGNORED:
+            self._go_deaf()
+
+    def _go_deaf(self) -> None:
+        """Later: this may be called from within the read that the transport is just carrying out, and while uvicorn is
+        still handing the connection over."""
+        asyncio.get_running_loop().call_soon(self._hear_no_more)
+
+    def _hear_no_more(self) -> None:
+        if not self._transport.is_closing():
+            self._is_deaf = True
+            self._transport.set_protocol(_Deaf(self._transport, self, self._transport.get_protocol()))
+            self._say_no_more()
+
+    def _say_no_more(self) -> None:
+        """After the close frame comes the end of the stream, so that the client ends the connection as well."""
+        if self._outbox.is_done and not self._transport.is_closing() and self._transport.can_write_eof():
+            self._transport.write_eof()
 
     def _unusual(self, kind: WSMsgType, frame: WSFrame) -> None:
         match kind:
@@ -139,71 +207,108 @@ class Socket(WSListener):
                 self._session.heard()
             case WSMsgType.CLOSE:
                 self._close_frame(int.from_bytes(frame.get_payload_as_bytes()[:2], "big"))
+            case _:
+                self.fail(PROTOCOL_ERROR, "an opcode that nobody has defined")
 
     def _fragment(self, kind: WSMsgType, frame: WSFrame) -> None:
         if (kind is WSMsgType.TEXT) != (self._parts is None):
-            self._session.close(PROTOCOL_ERROR, "fragments out of order")
+            self.fail(PROTOCOL_ERROR, "fragments out of order")
             return
         if self._parts is None:
-            self._parts, self._size = [], 0
-        self._parts.append(frame.get_payload_as_bytes())
-        self._size += frame.payload_size
-        if self._size > MAX_FRAME:
-            self._parts = None
-            self._session.close(TOO_BIG, "the message is too big")
-        elif frame.fin:
-            whole, self._parts = b"".join(self._parts), None
+            self._parts, self._fragments = bytearray(), 0
+        self._fragments += 1
+        if len(self._parts) + frame.payload_size > MAX_FRAME or self._fragments > MAX_FRAGMENTS:
+            self.fail(TOO_BIG, "the message is too big")
+            return
+        self._parts += frame.get_payload_as_memoryview()
+        if frame.fin:
+            whole, self._parts = bytes(self._parts), None
             self._session.received(whole)
+        else:
+            self._session.heard()
 
     def _close_frame(self, code: int) -> None:
-        """The client says goodbye, first or in answer: the close is answered once, then the connection ends."""
+        """The client says goodbye: it is answered, then the connection ends. (An answer to our own goodbye is not even
+        read: the client's end of the stream says as much.)"""
+        if code and not is_close_code(code):
+            self.fail(PROTOCOL_ERROR, "a close code that must not be sent")
+            return
         self._session.closed(code or NO_CODE)
         self.close(code, "", drop=self.is_blocked)
         self._transport.close()
 
 
-class _Lingering:
-    """The loop's transport as picows gets it. Picows closes it when a client breaks the protocol, a moment after
-    its close frame; a socket closed while the client still sends is reset, and the client may never read why. So
-    what it sends is discarded until it ends, or for 2 s.
+def is_close_code(code: int) -> bool:
+    """Whether a close frame may carry it (RFC 6455, section 7.4, and the codes registered since)."""
+    return (1000 <= code <= 1014 and code not in (1004, NO_CODE, LOST)) or 3000 <= code <= 4999
+
+
+class _Guarded:
+    """The loop's transport as picows gets it.
+
+    After the upgrade picows writes one thing only, the close frame of a client that broke the protocol, and closes a
+    moment later. Both are the session's business: it must leave every list at once, and what it says goes through the
+    outbox. So a write is taken as the news, and the close is ignored.
     """
 
-    __slots__ = ("_protocol", "real")
+    __slots__ = ("_socket", "real")
 
-    def __init__(self, real: asyncio.Transport, protocol: asyncio.BaseProtocol) -> None:
+    def __init__(self, real: asyncio.Transport) -> None:
         self.real = real
-        self._protocol = protocol
+        self._socket: Socket | None = None
+
+    def upgraded(self, socket: Socket) -> None:
+        self._socket = socket
 
     def get_extra_info(self, name: str) -> Any:
         return self.real.get_extra_info(name)
 
     def get_write_buffer_size(self) -> int:
-        return self.real.get_write_buffer_size()
+        """Never 0: on an idle socket picows would write past this object."""
+        return self.real.get_write_buffer_size() or 1
 
     def write(self, data: bytes) -> None:
-        self.real.write(data)
+        if self._socket is None:
+            self.real.write(data)
+        else:
+            # Later: what was read before it goes to the session first.
+            code, reason = int.from_bytes(data[2:4], "big"), data[4:].decode(errors="replace")
+            asyncio.get_running_loop().call_soon(self._socket.fail, code, reason)
+
+    def writelines(self, parts: list[bytes]) -> None:
+        self.write(b"".join(parts))
 
     def abort(self) -> None:
         self.real.abort()
 
     def close(self) -> None:
-        if self.real.get_protocol() is self._protocol and not self.real.is_closing():
-            self.real.set_protocol(_Drain(self.real, self._protocol))
-            self.real.write_eof()
-        else:
-            self.real.close()  # uvicorn's still: the upgrade was refused
+        if self._socket is None:
+            self.real.close()  # the upgrade was refused
 
 
-class _Drain(asyncio.Protocol):
-    def __init__(self, transport: asyncio.Transport, before: asyncio.BaseProtocol) -> None:
+class _Deaf(asyncio.Protocol):
+    """What hears a connection that we have closed: nothing. A socket closed while the client still sends is reset, and
+    the client may never read why; so a little is taken and thrown away, and then no more is read.
+    """
+
+    def __init__(self, transport: asyncio.Transport, socket: Socket, before: asyncio.BaseProtocol) -> None:
+        self._transport = transport
+        self._socket = socket
         self._before = before
-        self._end = asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
+        self._left = MAX_DISCARDED
 
     def data_received(self, data: bytes) -> None:
-        """Discard it."""
+        self._left -= len(data)
+        if self._left < 0:
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        self._socket.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._socket.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end.cancel()
         self._before.connection_lost(exc)
 
 
@@ -263,7 +368,7 @@ def protocol_class(gateway: Gateway, allowed_origins: Collection[str] = ()) -> t
         def connection_made(self, transport: asyncio.Transport) -> None:
             self._socket = transport
             self._connections.add(self)
-            super().connection_made(_Lingering(transport, self))
+            super().connection_made(_Guarded(transport))
 
         def data_received(self, head: bytes) -> None:
             """Called once by uvicorn, with the request; afterwards the loop fills picows' buffer itself."""

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from api.presence import Acquaintance, Presence
 from api.presence.queries import NOT_TOLD, PresenceQueries, PresenceShape, presence_shape
 from api.ws.frames import Ack, PresenceFrame, Watch, encode
+from api.ws.local import spoiled
 from commands.errors import RateLimited, Unavailable
+from commands.isolation import left_out
 from commands.timers import Timers, pause
 from streams.ports import Fanout
 
@@ -113,6 +115,8 @@ class Watchers:
                     log.warning("presence is not available", exc_info=True)
                     self._changed |= changed
                     await pause(self._timers, RETRY_S)
+                except Exception:
+                    log.exception("the presence of %d users could not be told", len(changed))
         finally:
             self._telling = None
 
@@ -121,14 +125,22 @@ class Watchers:
         for user_id in changed:
             for session in self._by_user.get(user_id, ()):
                 wanted.setdefault(session, set()).add(user_id)
-        allowed = {
-            session: await self._acquaintance.of(session.user_id, user_ids) for session, user_ids in wanted.items()
-        }
+        allowed: dict[Session, set[str]] = {}
+        for session, user_ids in wanted.items():
+            try:
+                allowed[session] = await self._acquaintance.of(session.user_id, user_ids)
+            except Unavailable:
+                raise
+            except Exception:
+                left_out("asking whose presence somebody may see")
         seen = await self._store.query(changed)
         frames = {user_id: _frame(presence_shape(user_id, seen.get(user_id, NOT_TOLD))) for user_id in changed}
         for session, user_ids in allowed.items():
             for user_id in user_ids & self._watched.get(session, frozenset()):
-                session.link.send(frames[user_id])
+                try:
+                    session.link.send(frames[user_id])
+                except Exception:
+                    spoiled(session)
 
 
 def _frame(shape: PresenceShape) -> bytes:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from commands.isolation import left_out
 from commands.timers import Cancellable, Timers
 
 T = TypeVar("T", bound=Hashable)
 
 
 class Wheel(Generic[T]):
-    """Each thing has at most one deadline. `due` is called up to a second late, never early, and must not raise.
+    """Each thing has at most one deadline. `due` is called up to a second late, never early; what it raises is logged
+    and keeps no other thing from its deadline.
 
     A timer for each would take more memory than all else that an idle connection needs for its timing.
     """
@@ -50,7 +52,10 @@ class Wheel(Generic[T]):
                 for thing in self._slots.pop(self._reached, ()):
                     if self._at.get(thing) == self._reached:  # an earlier one may have moved or ended this one
                         del self._at[thing]
-                        self._due(thing)
+                        try:
+                            self._due(thing)
+                        except Exception:
+                            left_out("keeping a deadline")
         finally:
             if self._at:
                 self._wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from commands.announcements import News
+from commands.isolation import for_each
 
 
 class MemoryAnnouncements:
@@ -18,5 +19,4 @@ class MemoryAnnouncements:
     def tell(self, news: News) -> None:
         for other in self._board:
             if other is not self:
-                for observer in other.observers:
-                    observer(news)
+                for_each("telling news", other.observers, lambda tell: tell(news))

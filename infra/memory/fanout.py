@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
+from commands.isolation import left_out
 from projections.ports import Changes, Entry, Moved
 from streams.measures import FanoutMeasures
 from streams.ports import FanoutReceiver, traces_of
@@ -38,8 +39,7 @@ class MemoryFanout:
         if receiver is None:
             return
         rows = [row for row in changes.memberships.values() if row.user_id in self._users]
-        if rows:
-            receiver.on_memberships(rows)
+        self._tell(lambda: receiver.on_memberships(rows), rows)
         entries: dict[str, list[Entry]] = {}
         for entry in changes.entries:
             if entry.chat_id in self._chats:
@@ -53,15 +53,31 @@ class MemoryFanout:
         self.measures.published += told
         self.measures.received += told
         for chat_id, some in entries.items():
-            if traces := traces_of(changes, some):
-                receiver.on_traces(chat_id, traces)
-            receiver.on_chat(chat_id, some, moved.pop(chat_id, ()))
+            # A failing receiver of one is no reason for others to hear nothing, nor for the fold to stop.
+            try:
+                if traces := traces_of(changes, some):
+                    receiver.on_traces(chat_id, traces)
+            except Exception:
+                left_out("taking in traces")
+            try:
+                receiver.on_chat(chat_id, some, moved.pop(chat_id, ()))
+            except Exception:
+                left_out("taking in what happened in a chat")
         for chat_id, marks in moved.items():
-            receiver.on_chat(chat_id, (), marks)
+            try:
+                receiver.on_chat(chat_id, (), marks)
+            except Exception:
+                left_out("taking in marks of a chat")
         refused = [row for row in changes.refused if row.actor_id in self._users]
-        if refused:
-            receiver.on_refused(refused)
-        receiver.on_progress(changes.partition, changes.next_offset)
+        self._tell(lambda: receiver.on_refused(refused), refused)
+        self._tell(lambda: receiver.on_progress(changes.partition, changes.next_offset), [changes.next_offset])
+
+    def _tell(self, tell: Callable[[], None], some: Sequence[object]) -> None:
+        if some:
+            try:
+                tell()
+            except Exception:
+                left_out("taking in changes")
 
     def release(self, partition: int) -> None:
         """Nobody counts on hearing of it: nothing is lost here."""

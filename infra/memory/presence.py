@@ -61,7 +61,7 @@ class MemoryPresence:
         for user_id, gateway_id in ended:
             gateway = self._gateways.get(gateway_id)
             if gateway is not None:
-                self._last_seen[user_id] = max(self._last_seen[user_id], gateway.beat_at)
+                self._last_seen[user_id] = max(self._last_seen.get(user_id, gateway.beat_at), gateway.beat_at)
             self._forget(user_id, gateway_id)
         self._gateways = {name: gateway for name, gateway in self._gateways.items() if gateway.alive_until > now}
         return list(dict.fromkeys(user_id for user_id, _ in ended))

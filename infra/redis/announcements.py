@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from commands.announcements import KeyDestroyed, News, SessionEnded
+from commands.isolation import for_each
 from infra.redis.bus import Bus
 from infra.redis.wire import KeyGone, SessionOver, encode, news_messages, read
 
@@ -42,5 +43,4 @@ class RedisAnnouncements:
             news = SessionEnded(message.session_id, message.user_id, _EPOCH + message.at_us * _US)
         else:
             news = KeyDestroyed(message.user_id)
-        for observer in self.observers:
-            observer(news)
+        for_each("telling news", self.observers, lambda tell: tell(news))

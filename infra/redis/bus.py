@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from commands.errors import Unavailable
+from commands.isolation import for_each, left_out
 from infra.redis.address import Address
 from infra.redis.connection import PATIENCE_S, Connection
 from infra.redis.line import Command, Line, check, pack
@@ -91,8 +92,7 @@ class Bus:
         self._name_channels(line, "SUBSCRIBE", self._handlers)
         await self._ping_on(line)
         if had:
-            for observer in self.reconnected:
-                observer()
+            for_each("telling of a new line to Redis", self.reconnected, lambda tell: tell())
 
     async def _confirm(self, line: Line) -> None:
         """Redis does one thing after the other: who has the answer to a ping is subscribed to all before it."""
@@ -124,7 +124,10 @@ class Bus:
         if message[0] == self._kind:
             handler = self._handlers.get(message[1])
             if handler is not None:
-                handler(message[2])
+                try:
+                    handler(message[2])
+                except Exception:  # else it would end the line, and what others wait for on it
+                    left_out("taking a message from Redis")
         elif message[0] in _LEFT:
             left = self._leaving.pop(message[1], 0)
             if left > 1:

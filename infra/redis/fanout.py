@@ -9,11 +9,13 @@ lasts it does so now and then. And so it does whenever its line to Redis was int
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable, Sequence
 from functools import partial
 from uuid import uuid4
 
 from commands.errors import Unavailable
+from commands.isolation import for_each, left_out
 from infra.redis.bus import Bus, Heard, Message
 from infra.redis.wire import (
     Batch,
@@ -30,6 +32,8 @@ from infra.redis.wire import (
 from projections.ports import Changes, Entry, Membership, Moved, Refused
 from streams.measures import FanoutMeasures
 from streams.ports import FanoutReceiver, traces_of
+
+log = logging.getLogger(__name__)
 
 DIGEST_S = 1.0
 SILENCE_S = 2.0
@@ -109,8 +113,7 @@ class RedisFanout:
         )
 
     async def publish(self, changes: Changes) -> None:
-        for observer in self.observers:
-            observer(changes)
+        for_each("telling of changes", self.observers, lambda tell: tell(changes))
         self._positions[changes.partition] = changes.next_offset
         self._note_heads(changes.entries)
         reached = encode(Reached(changes.partition, changes.next_offset))
@@ -170,7 +173,10 @@ class RedisFanout:
         while True:
             await asyncio.sleep(self._digest_s)
             if self._positions:
-                await self._tell_digest()
+                try:
+                    await self._tell_digest()
+                except Exception:
+                    log.exception("the digest could not be told: the next one comes in a moment")
 
     async def _tell_digest(self) -> None:
         sent, self._heads = self._heads, {}
@@ -194,7 +200,10 @@ class RedisFanout:
         if type(message) is Batch:
             self.measures.received += 1
             if message.traces:
-                receiver.on_traces(chat_id, message.traces)
+                try:
+                    receiver.on_traces(chat_id, message.traces)
+                except Exception:  # a trace is worth no message
+                    left_out("taking in traces")
             receiver.on_chat(chat_id, message.entries, message.moved)
         elif type(message) is Typing:
             receiver.on_typing(chat_id, message.user_id)
@@ -205,7 +214,10 @@ class RedisFanout:
             return
         self.measures.received += 1
         if message.memberships:
-            receiver.on_memberships(message.memberships)
+            try:
+                receiver.on_memberships(message.memberships)
+            except Exception:
+                left_out("taking in memberships")
         if message.refused:
             receiver.on_refused(message.refused)
 
@@ -235,7 +247,10 @@ class RedisFanout:
             if (digest.publisher, partition) not in self._spoken_for:
                 self._spoken_for.add((digest.publisher, partition))
                 missed = True
-            receiver.on_progress(partition, next_offset)
+            try:
+                receiver.on_progress(partition, next_offset)
+            except Exception:
+                left_out("taking in where a partition stands")
         if missed:
             self._resync(receiver)
         if digest.heads:
@@ -253,7 +268,10 @@ class RedisFanout:
                 times = 0
             elif times == 0 or now - compared_at >= COMPARE_S[min(times, len(COMPARE_S)) - 1]:
                 compared_at, times = now, times + 1
-                self._resync(receiver)
+                try:
+                    self._resync(receiver)
+                except Exception:
+                    log.exception("a comparison with the views could not be asked for")
 
     def _resync(self, receiver: FanoutReceiver) -> None:
         self.measures.resyncs += 1

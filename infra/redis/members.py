@@ -14,6 +14,7 @@ from typing import Protocol
 
 from commands.chat import Chat
 from commands.errors import Unavailable
+from commands.isolation import left_out
 from infra.redis.connection import Connection, Script
 from projections.ports import Changes
 
@@ -143,6 +144,8 @@ class MemberSetKeeper(_Sets):
                 self._news.set()
                 await asyncio.sleep(RETRY_S)
                 continue
+            except Exception:  # one set that cannot be dropped runs out; the others have been told
+                left_out("dropping the members of a group")
             for chat_id, offset in told.items():
                 if self._stale.get(chat_id) == offset:
                     del self._stale[chat_id]

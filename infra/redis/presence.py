@@ -15,6 +15,8 @@ from uuid import uuid4
 import msgspec
 
 from api.presence.port import ALIVE_S, TTL_S, Seen, SessionStatus
+from commands.errors import Unavailable
+from commands.isolation import left_out
 from infra.redis.connection import Connection, Script
 from infra.redis.line import Command
 
@@ -160,17 +162,30 @@ class RedisPresence:
             return []
         listed = await self._redis.run("HGETALL", self._gateways)
         for name, value in listed.items():
-            gateway_id, gateway, now = name.decode(), _gateway(value), self._now_ms()
-            is_dead = gateway.alive_ms <= now
-            # What a gateway said after it was given up belongs to its next life.
-            until = gateway.alive_ms + _ms(TTL_S) if is_dead else now
-            while some := await self._listed(gateway_id, until):
-                ended.update(dict.fromkeys(await self._forget(gateway_id, gateway, some)))
-                if not await self._take_lease():
-                    return list(ended)
-            if is_dead:
-                await self._redis.run(*RETIRE.on([self._gateways], gateway_id, value))
+            try:
+                if not await self._sweep_one(name.decode(), value, ended):
+                    break
+            except Unavailable:
+                if not ended:
+                    raise
+                break  # the rest is swept next time; of these somebody has to be told
+            except Exception:
+                left_out("sweeping what a gateway said")
         return list(ended)
+
+    async def _sweep_one(self, gateway_id: str, value: bytes, ended: dict[str, None]) -> bool:
+        """Add to `ended` whom this gateway no longer keeps online. False where another sweeps by now."""
+        gateway, now = _gateway(value), self._now_ms()
+        is_dead = gateway.alive_ms <= now
+        # What a gateway said after it was given up belongs to its next life.
+        until = gateway.alive_ms + _ms(TTL_S) if is_dead else now
+        while some := await self._listed(gateway_id, until):
+            ended.update(dict.fromkeys(await self._forget(gateway_id, gateway, some)))
+            if not await self._take_lease():
+                return False
+        if is_dead:
+            await self._redis.run(*RETIRE.on([self._gateways], gateway_id, value))
+        return True
 
     async def _take_lease(self) -> bool:
         now = self._now_ms()

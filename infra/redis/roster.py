@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from api.operations import ALIVE_S, Process
+from commands.isolation import left_out
 from infra.redis.connection import Connection
 
 _decoder = msgspec.json.Decoder(Process)
@@ -33,4 +34,12 @@ class RedisRoster:
         entries = await self._redis.run("MGET", *(f"{self._prefix}:{name}" for name in names))
         if gone := [name for name, entry in zip(names, entries, strict=True) if entry is None]:
             await self._redis.run("SREM", self._prefix, *gone)
-        return [_decoder.decode(entry) for entry in entries if entry is not None]
+        return [process for entry in entries if entry is not None and (process := _read(entry)) is not None]
+
+
+def _read(entry: bytes) -> Process | None:
+    try:
+        return _decoder.decode(entry)
+    except msgspec.DecodeError:  # of a process of another release: the others are shown
+        left_out("reading what a process says of itself")
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -224,3 +225,69 @@ async def test_bad_input_is_an_error_and_the_connection_goes_on(newcomers: Newco
         answer = await opened.ask(kind, **fields)
         assert (answer["type"], answer.get("code")) == ("error", code), (kind, fields)
     assert (await opened.ask("send", **send))["type"] == "ack"
+
+
+# --- One that breaks the protocol, and everybody else -----
+
+BREAKS = {
+    "a reserved opcode": b"\x83\x80\0\0\0\0",
+    "a reserved control opcode": b"\x8b\x80\0\0\0\0",
+    "an unmasked frame": b"\x81\x02{}",
+    "an oversize ping": b"\x89\xfe\x00\x80" + bytes(4 + 128),
+    "a fragmented ping": b"\x09\x80\0\0\0\0",
+    "RSV1": b"\xc1\x82\0\0\0\0{}",
+    "RSV2": b"\xa1\x82\0\0\0\0{}",
+    "a length in too many bytes": b"\x81\xfe\x00\x02\0\0\0\0{}",
+    "a close code of one byte": b"\x88\x81\0\0\0\0\x03",
+    "a close code that only exists locally": b"\x88\x82\0\0\0\0\x03\xee",
+}
+
+
+@pytest.mark.parametrize("broken", BREAKS.values(), ids=BREAKS)
+async def test_a_broken_protocol_is_1002_and_nobody_else_notices(
+    newcomers: Newcomers, line: OpenLine, broken: bytes
+) -> None:
+    ana, ben, mallory = newcomers.some("ana", "ben", "mallory")
+    chat, theirs = ana.direct(ben), ana.group(ben, mallory)
+    bad, one, other, tablet = await line(mallory), await line(ana), await line(ben), await line(mallory)
+    await one.ask("presence.watch", user_ids=[mallory.user_id])
+    bad.write(broken)  # and it keeps its side open
+    # Everybody is told something at once, in chats with the broken socket and without.
+    for place in (theirs, chat, theirs):
+        assert (await one.ask("send", chat_id=place, message_id=new_id(), kind="TEXT", text="x"))["type"] == "ack"
+    assert [(await other.hear("event"))["chat_id"] for _ in range(3)] == [theirs, chat, theirs]
+    await tablet.hear("event", seq=3)
+    assert (await one.ask("ping"))["type"] == "pong"
+    # A new password ends the sign-in's sockets, past the broken one.
+    assert mallory.post("/me/password", {"old": PASSWORD, "new": "another password"}).is_success
+    assert await bad.closed() == 1002
+    assert all(event["chat_id"] == theirs for event in bad.of("event"))
+
+
+async def test_a_broken_socket_of_the_same_sign_in_keeps_no_other_from_its_end(
+    newcomers: Newcomers, line: OpenLine
+) -> None:
+    ana = newcomers("ana")
+    bad, other = await line(), await line()
+    session_id = (await bad.connect(ana.token))["session_id"]
+    await other.connect(ana.token)
+    bad.write(BREAKS["a reserved opcode"])
+    assert ana.call("DELETE", f"/sessions/{session_id}").status_code == 204
+    assert await other.closed() == 4401
+
+
+async def test_a_server_ends_with_0_past_broken_sockets(make_server: MakeServer) -> None:
+    with make_server() as server, of(server.url) as newcomers:
+        ana = newcomers("ana")
+        bad = [await Line.open(server) for _ in BREAKS]
+        for each, broken in zip(bad, BREAKS.values(), strict=True):
+            await each.connect(ana.token)
+            each.write(broken)
+        other = await Line.open(server)
+        await other.connect(ana.token)
+        server.signal(signal.SIGTERM)
+        assert await other.closed() == 1012
+        for each in bad:
+            each.hang_up()
+        await asyncio.sleep(0)
+        assert server.wait_ended(20) == 0
