@@ -11,6 +11,7 @@ from typing import assert_never
 
 from commands.chat import MAX_MEMBERS, Chat, successor
 from commands.errors import error_for
+from commands.lines import MAX_TITLE, check_line
 from commands.rules import changes_nothing, refusal
 from events.types import (
     ChatCreated,
@@ -142,7 +143,7 @@ def decide(command: ChatCommand, chat: Chat) -> list[EventData]:
 
 
 def wanted(command: ChatCommand, chat: Chat) -> list[EventData]:
-    """The events that `command` asks for, before anybody judges them."""
+    """The events that `command` asks for, before anybody judges them. Raises Invalid for a title that is none."""
     match command:
         case Send(_, message_id, kind, body, file_id, reply_to):
             return [MessageSent(message_id, kind, body, file_id, reply_to)]
@@ -153,9 +154,11 @@ def wanted(command: ChatCommand, chat: Chat) -> list[EventData]:
         case CreateDirect(actor_id, other_id):
             return [ChatCreated("direct", None, False, "all", [actor_id, other_id])]
         case CreateGroup(actor_id, title, member_ids, opened, history):
+            check_line("title", title, MAX_TITLE)
             first = list(dict.fromkeys((actor_id, *member_ids)))
             return [ChatCreated("group", title, opened, history or ("all" if opened else "since_join"), first)]
         case Retitle(_, title):
+            check_line("title", title, MAX_TITLE)
             return [ChatRetitled(title)]
         case Open(_, opened):
             return [ChatOpened(opened)]

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from commands.errors import BadCredentials, BadToken, NotFound
 from commands.isolation import for_each
+from commands.lines import without_unfit
 from commands.users import Account, User
 from events.ids import is_uuid7, uuid7
 
@@ -188,7 +189,7 @@ class Sessions:
             created_at=now,
             used_at=now,
             expires_at=now + REFRESH_LIFE,
-            client=client[:MAX_CLIENT] if client else None,
+            client=without_unfit(client)[:MAX_CLIENT] if client else None,
         )
         if not await self._store.add(session, account):
             raise BadCredentials("the password has just been changed")

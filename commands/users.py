@@ -9,17 +9,18 @@ from datetime import datetime
 from typing import TypedDict
 
 from commands.errors import FieldError, Invalid
+from commands.lines import MAX_DISPLAY_NAME, check_line
 
 USERNAME = r"^[A-Za-z0-9_.-]{3,32}$"
 """As typed; kept in lower case."""
-DISPLAY_NAME = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
-"""Something visible, and no control characters."""
-MAX_DISPLAY_NAME = 64
+_USERNAME = re.compile(USERNAME.removesuffix("$"))
+"""`$` would let a line feed follow."""
 MIN_PASSWORD = 8
 MAX_PASSWORD = 256
 LOCALE = r"^[A-Za-z]{2,8}([_-][A-Za-z0-9]{1,8})*$"
 """A language tag such as `de` or `pt-BR`."""
 MAX_LOCALE = 35
+_LOCALE = re.compile(LOCALE.removesuffix("$"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class ProfileChanges(TypedDict, total=False):
 
 def clean_username(typed: str) -> str:
     """The name in lower case. Raises Invalid."""
-    if re.match(USERNAME, typed) is None or typed.endswith("\n"):
+    if _USERNAME.fullmatch(typed) is None:
         raise _refused("username", "3 to 32 of a-z, 0-9, '_', '.' and '-'")
     return typed.lower()
 
@@ -74,10 +75,10 @@ def check_password(password: str, field: str = "password") -> None:
 def check_profile(changes: ProfileChanges) -> None:
     """Raises Invalid."""
     name = changes.get("display_name")
-    if name is not None and not (len(name) <= MAX_DISPLAY_NAME and re.search(DISPLAY_NAME, name)):
-        raise _refused("display_name", f"1 to {MAX_DISPLAY_NAME} characters, not only spaces")
+    if name is not None:
+        check_line("display_name", name, MAX_DISPLAY_NAME)
     locale = changes.get("locale")
-    if locale is not None and not (len(locale) <= MAX_LOCALE and re.search(LOCALE, locale)):
+    if locale is not None and not (len(locale) <= MAX_LOCALE and _LOCALE.fullmatch(locale)):
         raise _refused("locale", "a language tag such as pt-BR")
 
 

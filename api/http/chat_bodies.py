@@ -6,12 +6,12 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from api.http.models import Body, Time
+from api.http.models import LINE, Body, Line, Time
+from commands.lines import MAX_TITLE
 from events.types import History, MessageKind, Role
 
 MAX_SEQ = 2**53 - 1
 """Every number fits a JavaScript number."""
-MAX_TITLE = 200
 MAX_WATCHED = 1_000
 UUID7 = r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 
@@ -22,7 +22,7 @@ def _whole(value: object) -> object:
 
 
 Seq = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MAX_SEQ)]
-Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE)]
+Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE, description=LINE), Line]
 MintedId = Annotated[str, Field(pattern=UUID7, json_schema_extra={"format": "uuid7"})]
 """An id that the client mints: a UUIDv7 in lower case, its time at most two minutes ahead of the server's."""
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from api.render import rfc3339
 from api.services import Health
 from api.times import at_us, parse_us
+from commands.lines import MAX_DISPLAY_NAME, line_fault
 from commands.sessions import Session, SignedIn
 from commands.users import (
-    DISPLAY_NAME,
     LOCALE,
-    MAX_DISPLAY_NAME,
     MAX_LOCALE,
     MAX_PASSWORD,
     MIN_PASSWORD,
@@ -54,6 +53,13 @@ def _micros(value: object) -> int:
     raise PydanticCustomError("time", "Input should be a time after RFC 3339, such as 2026-03-01T12:00:00.000Z")
 
 
+def _line(value: str) -> str:
+    fault = line_fault(value)
+    if fault is not None:
+        raise PydanticCustomError("line", "Input should have {fault}", {"fault": fault})
+    return value
+
+
 _TIME = WithJsonSchema({"type": "string", "format": "date-time"}, mode="validation")
 Time = Annotated[datetime, BeforeValidator(lambda value: at_us(_micros(value))), _TIME]
 """A time as RFC 3339 text; aware, in UTC."""
@@ -63,7 +69,12 @@ ShownTime = Annotated[str, WithJsonSchema({"type": "string", "format": "date-tim
 """RFC 3339 in UTC with milliseconds."""
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 Username = Annotated[str, Field(pattern=USERNAME, examples=["ana"])]
-DisplayName = Annotated[str, Field(max_length=MAX_DISPLAY_NAME, pattern=DISPLAY_NAME, examples=["Ana"])]
+Line = AfterValidator(_line)
+LINE = (
+    "One line of which something is seen, kept as typed: no control characters, no line breaks, no characters that "
+    "turn the direction of reading (U+202A to U+202E, U+2066 to U+2069)."
+)
+DisplayName = Annotated[str, Field(min_length=1, max_length=MAX_DISPLAY_NAME, description=LINE, examples=["Ana"]), Line]
 Password = Annotated[str, Field(max_length=MAX_PASSWORD, pattern=NO_NUL)]
 NewPassword = Annotated[str, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD, pattern=NO_NUL)]
 Locale = Annotated[str, Field(max_length=MAX_LOCALE, pattern=LOCALE, examples=["pt-BR"])]

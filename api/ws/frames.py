@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from api.shapes import ChatShape, EventShape
 from api.ws.wire import text_frame
 from commands.errors import FieldError, Invalid, TidingsError, UnknownField
+from commands.lines import UNFIT
 from events.types import MessageKind
 
 MAX_SEQ = 2**53 - 1
@@ -24,6 +25,8 @@ MAX_SEQ = 2**53 - 1
 MAX_CORRELATION_ID = 200
 CorrelationId = Annotated[str, Meta(max_length=MAX_CORRELATION_ID)]
 """The client's own name for a frame; it comes back as `reply_to`."""
+Told = Annotated[str, Meta(max_length=200, pattern=rf"^(?![\s\S]*[{UNFIT}])")]
+"""What a client says of itself, on one line."""
 Seq = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 SessionStatus = Literal["online", "away"]
 
@@ -33,10 +36,10 @@ class ClientFrame(msgspec.Struct, frozen=True, gc=False, tag_field="type", forbi
 
 
 class ClientInfo(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
-    name: str | None = None
-    version: str | None = None
-    platform: str | None = None
-    device_id: str | None = None
+    name: Told | None = None
+    version: Told | None = None
+    platform: Told | None = None
+    device_id: Told | None = None
 
 
 class Connect(ClientFrame, frozen=True, tag="connect"):

@@ -87,7 +87,7 @@ async def test_a_password_too_short_or_too_long_is_refused(its: Site, password: 
         await its.accounts.change_password(signed_in.user.user_id, "s", PASSWORD, password)
 
 
-@pytest.mark.parametrize("name", ["", " ", "x" * 65, "a\0b", "a\nb", "\t"])
+@pytest.mark.parametrize("name", ["", " ", "x" * 65, "a\0b", "a\nb", "\t", "\u200b", "a\u202eb"])
 async def test_a_display_name_out_of_shape_is_refused(its: Site, name: str) -> None:
     with pytest.raises(Invalid):
         await its.accounts.register("ana", PASSWORD, name)

@@ -71,6 +71,9 @@ async def test_a_taken_name_is_a_conflict(our: Web) -> None:
         ({"display_name": " "}, "display_name"),
         ({"display_name": "x" * 65}, "display_name"),
         ({"display_name": "a\0b"}, "display_name"),
+        ({"display_name": "\u200b"}, "display_name"),
+        ({"display_name": "\u3164"}, "display_name"),
+        ({"display_name": "Ana\u202e"}, "display_name"),
         ({"ext": []}, "ext"),
     ],
 )
@@ -201,6 +204,8 @@ async def test_a_profile_changes_in_what_is_given(our: Web) -> None:
         {"locale": "not a locale"},
         {"locale": ""},
         {"display_name": "\u0007"},
+        {"display_name": "\u2066Ana\u2069"},
+        {"display_name": "\u00a0\u3000"},
     ],
 )
 async def test_a_profile_takes_no_nonsense(our: Web, change: dict[str, Any]) -> None:

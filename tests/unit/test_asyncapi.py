@@ -49,6 +49,18 @@ def test_frames_of_the_contract_are_documented_and_decoded(frame: dict[str, Any]
     assert not isinstance(decode(msgspec.json.encode(frame)), Refused)
 
 
+@pytest.mark.parametrize("name", ["a\u202eb", "a\n", "\u2028", "\x9b", "x" * 201])
+def test_what_a_client_says_of_itself_is_one_line(name: str) -> None:
+    for field in ("name", "version", "platform", "device_id"):
+        frame = {**HEARD[0], "client": {field: name}}
+        with pytest.raises(ValidationError):
+            check_heard(frame)
+        assert isinstance(decode(msgspec.json.encode(frame)), Refused)
+        fine = {**HEARD[0], "client": {field: "Ana\u2019s 👩‍🚀 phone"}}
+        check_heard(fine)
+        assert not isinstance(decode(msgspec.json.encode(fine)), Refused)
+
+
 @pytest.mark.parametrize("frame", HEARD, ids=lambda frame: frame["type"])
 def test_an_unknown_field_is_refused_by_both(frame: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -66,7 +66,7 @@ def test_history_is_open_where_the_chat_is_unless_told_otherwise(
     assert (chat["open"], chat["history"]) == (bool(given.get("open")), history)
 
 
-@pytest.mark.parametrize("title", ["x", "x" * 200, "🫖" * 200, " ", "a\tb\nc", '"<&>{chat}'])
+@pytest.mark.parametrize("title", ["x", "x" * 200, "🫖" * 200, " x ", "👨\u200d👩\u200d👧", '"<&>{chat}'])
 def test_titles_of_1_to_200_characters_are_kept_as_they_are(newcomers: Newcomers, title: str) -> None:
     ana = newcomers("ana")
     assert ana.chat(ana.group(title=title))["title"] == title
@@ -134,6 +134,18 @@ def test_title_and_openness_change_in_one_event_each(newcomers: Newcomers) -> No
     for same in ({"title": "Coffee", "open": True}, {"title": "Coffee"}, {"open": True}, {}):
         assert succeeded(ana.call("PATCH", f"/chats/{chat_id}", same))["position"] == position
     assert ben.chat(chat_id)["head_seq"] == 3
+
+
+@pytest.mark.parametrize("title", ["", "   ", "Tea\nCoffee", "\u0007", "\u200b\u2060", "\u202eaeT", "x" * 201])
+def test_a_title_is_a_line_that_is_seen(newcomers: Newcomers, title: str) -> None:
+    ana = newcomers("ana")
+    chat_id = ana.group()
+    for answer in (
+        ana.post("/chats", {"title": title, "member_ids": []}),
+        ana.call("PATCH", f"/chats/{chat_id}", {"title": title}),
+    ):
+        assert [each["field"] for each in check_problem(answer, 422, "invalid")["errors"]] == ["title"]
+    assert ana.chat(chat_id)["head_seq"] == 1
 
 
 def test_up_to_50_members_are_listed_in_the_chat(newcomers: Newcomers) -> None:
