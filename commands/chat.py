@@ -6,6 +6,7 @@ each message (ADR 0003). Everything inside it is immutable.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -98,8 +99,9 @@ def is_numbered(data: EventData) -> bool:
     return not isinstance(data, MessageDelivered | MessageRead)
 
 
-def evolve(chat: Chat, actor_id: str, data: EventData, occurred_us: int, read_n: int = 0) -> None:
-    """Apply an event that `refusal` admits and `changes_nothing` denies.
+def evolve(chat: Chat, actor_id: str, data: EventData, occurred_us: int, read_n: int = 0) -> Sequence[str]:
+    """Apply an event that `refusal` admits and `changes_nothing` denies; gives the ids of the members that it
+    brought, changed or took. Costs the same however many members there are, but where an owner leaves.
 
     `read_n` is the running `n` at `up_to_seq`, needed for `message.read` alone.
     """
@@ -109,15 +111,18 @@ def evolve(chat: Chat, actor_id: str, data: EventData, occurred_us: int, read_n:
             chat.n, chat.last_message_seq = n, seq
             own = chat.members[actor_id]
             chat.members[actor_id] = Member(actor_id, own.role, own.joined_seq, own.visible_from, seq, seq, n)
+            return (actor_id,)
         case MessageDelivered(up_to_seq):
             own = chat.members[actor_id]
             chat.members[actor_id] = msgspec.structs.replace(own, delivered_seq=up_to_seq)
+            return (actor_id,)
         case MessageRead(up_to_seq):
             own = chat.members[actor_id]
             delivered = max(own.delivered_seq, up_to_seq)
             chat.members[actor_id] = msgspec.structs.replace(
                 own, delivered_seq=delivered, read_seq=up_to_seq, read_n=read_n
             )
+            return (actor_id,)
         case ChatCreated(kind, title, opened, history, member_ids):
             seq = _number(chat, occurred_us)
             chat.kind, chat.title, chat.open, chat.history = kind, title, opened, history
@@ -125,41 +130,49 @@ def evolve(chat: Chat, actor_id: str, data: EventData, occurred_us: int, read_n:
             for user_id in member_ids:
                 role: Role = "owner" if kind == "group" and user_id == actor_id else "member"
                 chat.members[user_id] = Member(user_id, role, seq, seq, seq, seq, chat.n)
+            return member_ids
         case ChatRetitled(title):
             _number(chat, occurred_us)
             chat.title = title
+            return ()
         case ChatOpened(opened):
             _number(chat, occurred_us)
             chat.open = opened
+            return ()
         case MemberJoined(user_id) | MemberAdded(user_id):
             seq = _number(chat, occurred_us)
             visible_from = 1 if chat.history == "all" else seq
             # A group that everybody left has nobody to hand it over: who comes first owns it.
             first: Role = "member" if chat.members else "owner"
             chat.members[user_id] = Member(user_id, first, seq, visible_from, seq, seq, chat.n)
+            return (user_id,)
         case MemberLeft(user_id) | MemberRemoved(user_id):
             _number(chat, occurred_us)
             gone = chat.members.pop(user_id)
-            heir = successor(chat)
-            if gone.role == "owner" and heir is not None:
-                chat.members[heir] = msgspec.structs.replace(chat.members[heir], role="owner")
+            heir = successor(chat) if gone.role == "owner" else None
+            if heir is None:
+                return (user_id,)
+            chat.members[heir] = msgspec.structs.replace(chat.members[heir], role="owner")
+            return (user_id, heir)
         case RoleChanged(user_id, role):
             _number(chat, occurred_us)
             if role == "owner":
                 chat.members[actor_id] = msgspec.structs.replace(chat.members[actor_id], role="admin")
             chat.members[user_id] = msgspec.structs.replace(chat.members[user_id], role=role)
+            return (actor_id, user_id) if role == "owner" else (user_id,)
         case _:
             assert_never(data)
 
 
 def successor(chat: Chat) -> str | None:
     """Who becomes owner when the owner leaves: the longest-serving admin, else member, of those left."""
-    ranked = sorted(
+    ranked = (
         (member.role != "admin", member.joined_seq, member.user_id)
         for member in chat.members.values()
         if member.role != "owner"
     )
-    return ranked[0][2] if ranked else None
+    first = min(ranked, default=None)
+    return None if first is None else first[2]
 
 
 def _number(chat: Chat, occurred_us: int) -> int:

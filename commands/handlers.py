@@ -43,6 +43,8 @@ from events.types import EventData, MessageKind, MessageSent
 MAX_TEXT_BYTES = 102_400
 WAIT_S = 2.0
 """How long a refusal waits to be believed, and an HTTP command for its fold."""
+AT_ONCE = 200
+"""Events of one command that are handed to the log together: some milliseconds of work."""
 PROMPT_S = 2 * WAIT_S
 """Beyond this, who can go on without the views does: two reads, and a wait between them."""
 
@@ -178,7 +180,13 @@ class Commands:
         happening, chat = await self._decided(command, chat_id)
         if not happening:
             return Accepted(Position(self.partition_of(chat_id), max(chat.offset, 0)), changed=False)
-        return Accepted(await self._append(chat_id, command.actor_id, self._now(), happening), changed=True)
+        # One part after the other, so that thousands of events let everybody else have their turn between.
+        for start in range(0, len(happening), AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            part = happening[start : start + AT_ONCE]
+            position = await self._append(chat_id, command.actor_id, self._now(), part)
+        return Accepted(position, changed=True)
 
     async def folded(self, chat_id: str, position: Position, timeout_s: float = WAIT_S) -> bool:
         """Wait until the views have this record. False when time ran out."""

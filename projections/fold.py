@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from commands.chat import MAX_BROADCAST_RECEIPTS, Chat, Member, evolve, is_numbered
@@ -16,7 +16,7 @@ from commands.rules import FUTURE_MS, changes_nothing, refusal
 from events.codec import Decoded
 from events.ids import unix_us
 from events.log import Record
-from events.types import EventData, MessageRead, MessageSent
+from events.types import EventData, MemberLeft, MemberRemoved, MessageRead, MessageSent
 from projections.ports import Changes, Entry, FileUse, FirstUse, MemberRow, Membership, Moved, Refused
 
 
@@ -145,9 +145,9 @@ def fold_record(
             shown = FileUse(data.file_id, chat.chat_id, chat.seq, offset)
             changes.files[data.file_id, chat.chat_id] = shown
     else:
-        before = dict(chat.members)
-        evolve(chat, actor_id, data, occurred_us)
-        _member_rows(changes, chat, before, offset)
+        leaving = chat.members.get(data.user_id) if isinstance(data, MemberLeft | MemberRemoved) else None
+        touched = evolve(chat, actor_id, data, occurred_us)
+        _member_rows(changes, chat, touched, leaving, offset)
         hot.others.append(chat.seq)
     changes.entries.append(Entry(chat.chat_id, chat.seq, chat.n, offset, chat.at_us, event.type, actor_id, decoded.raw))
 
@@ -243,18 +243,20 @@ def _move_marks(
         changes.moved[chat.chat_id, actor_id] = Moved(chat.chat_id, actor_id, own.delivered_seq, own.read_seq)
 
 
-def _member_rows(changes: Changes, chat: Chat, before: dict[str, Member], offset: int) -> None:
-    """Rows for every member that this event brought, changed or took."""
+def _member_rows(changes: Changes, chat: Chat, touched: Sequence[str], left: Member | None, offset: int) -> None:
+    """Rows for every member that this event brought, changed or took, and for nobody else: a group of thousands that
+    grows one by one costs what a small one does."""
     chat_id = chat.chat_id
-    for user_id, member in chat.members.items():
-        if before.get(user_id) is not member:
-            changes.members[chat_id, user_id] = MemberRow(chat_id, member, None, offset)
-        if user_id not in before:
-            changes.memberships[user_id, chat_id] = Membership(user_id, chat_id, member.joined_seq, None, offset)
-    for user_id, member in before.items():
-        if user_id not in chat.members:
-            changes.members[chat_id, user_id] = MemberRow(chat_id, member, chat.seq, offset)
-            changes.memberships[user_id, chat_id] = Membership(user_id, chat_id, member.joined_seq, chat.seq, offset)
+    for user_id in touched:
+        member = chat.members.get(user_id)
+        if member is None:
+            assert left is not None, "who is touched and no member has left"
+            changes.members[chat_id, user_id] = MemberRow(chat_id, left, chat.seq, offset)
+            changes.memberships[user_id, chat_id] = Membership(user_id, chat_id, left.joined_seq, chat.seq, offset)
+            continue
+        changes.members[chat_id, user_id] = MemberRow(chat_id, member, None, offset)
+        if member.joined_seq == chat.seq:
+            changes.memberships[user_id, chat_id] = Membership(user_id, chat_id, chat.seq, None, offset)
 
 
 def snapshot(changes: Changes) -> Changes:

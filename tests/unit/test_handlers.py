@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -191,6 +192,18 @@ async def test_a_command_of_several_events_has_the_position_of_the_last() -> Non
     accepted = await world.commands().carry_out(Add(ANA, (CLEO, uuid7(NOON))), ROOM)
     assert accepted == Accepted(Position(0, 102), changed=True, folded=True)
     assert world.types() == ["member.added", "member.added"]
+
+
+async def test_thousands_are_added_in_parts_with_turns_for_others_between() -> None:
+    world = World(view=chat((ANA, GROUP)), settle={})
+    adding = world.commands().carry_out(Add(ANA, tuple(uuid7(NOON) for _ in range(1_000))), ROOM)
+    task = asyncio.create_task(adding)
+    seen = set()
+    while not task.done():
+        await asyncio.sleep(0)
+        seen.add(len(world.logged))
+    assert (await task).position == Position(0, 1_100)
+    assert len(seen - {0, 1_000}) >= 3
 
 
 async def test_a_command_that_the_views_do_not_show_yet_says_so() -> None:
