@@ -31,13 +31,19 @@ class RateLimit:
         self._capacity = capacity
         self._full_at: dict[str, float] = {}
 
-    def take(self, key: str) -> int | None:
-        """Take a token; None if there was one, else the milliseconds until there is."""
+    def wait_ms(self, key: str, count: int = 1) -> int | None:
+        """What `take` would answer; takes nothing."""
+        now = self._clock()
+        wait = max(self._full_at.get(key, now), now) + count * self._interval - now - self._window
+        return ceil(wait * 1000) if wait > self._slack else None
+
+    def take(self, key: str, count: int = 1) -> int | None:
+        """Take as many tokens; None if there were so many, else the milliseconds until there are."""
         now = self._clock()
         full_at = self._full_at.get(key, now)
         if full_at < now:
             full_at = now
-        full_at += self._interval
+        full_at += self._interval * count
         wait = full_at - now - self._window
         if wait > self._slack:
             return ceil(wait * 1000)

@@ -11,6 +11,7 @@ from secrets import token_urlsafe
 
 from prometheus_client import CollectorRegistry
 
+from api.approaches import Approaches
 from api.chat_services import ChatServices
 from api.demo_pushes import DemoPushes
 from api.file_services import FileServices
@@ -25,17 +26,27 @@ from commands.sessions import Sessions, Tokens
 log = logging.getLogger(__name__)
 
 OPERATIONS_PER_S, OPERATIONS_BURST = 5, 60
+BURST_S = 10
+"""What is used rarely may use up so many seconds' worth at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`logins` are keyed by name and address, `registrations` by address, the others by user."""
+    """`logins` are keyed by name and address, `registrations` by address, the others by user.
+
+    Sockets and HTTP share `sends`, `marks` and `commands`. `commands` are all changes but sends and marks; `queries`
+    are about people.
+    """
 
     logins: RateLimit
     registrations: RateLimit
     sends: RateLimit
     uploads: RateLimit
     operations: RateLimit
+    marks: RateLimit
+    commands: RateLimit
+    queries: RateLimit
+    approaches: Approaches
 
     @classmethod
     def make(
@@ -47,6 +58,12 @@ class Limits:
         sends_per_second: int = 100,
         sends_burst: int = 1000,
         uploads_per_minute: int = 60,
+        marks_per_second: int = 200,
+        commands_per_second: int = 10,
+        commands_burst: int = 100,
+        queries_per_second: int = 20,
+        chats_per_hour: int = 100,
+        approaches_per_hour: int = 200,
     ) -> Limits:
         return cls(
             RateLimit("logins", logins_per_minute / 60, logins_per_minute, clock),
@@ -54,6 +71,10 @@ class Limits:
             RateLimit("sends", sends_per_second, sends_burst, clock),
             RateLimit("uploads", uploads_per_minute / 60, uploads_per_minute, clock),
             RateLimit("operations", OPERATIONS_PER_S, OPERATIONS_BURST, clock),
+            RateLimit("marks", marks_per_second, marks_per_second * BURST_S, clock),
+            RateLimit("commands", commands_per_second, commands_burst, clock),
+            RateLimit("queries", queries_per_second, queries_per_second * BURST_S, clock),
+            Approaches(clock, chats_per_hour=chats_per_hour, approaches_per_hour=approaches_per_hour),
         )
 
 

@@ -161,8 +161,14 @@ async def running(
             sends_per_second=settings.sends_per_second,
             sends_burst=settings.sends_burst,
             uploads_per_minute=settings.uploads_per_minute,
+            marks_per_second=settings.marks_per_second,
+            commands_per_second=settings.commands_per_second,
+            commands_burst=settings.commands_burst,
+            queries_per_second=settings.queries_per_second,
+            chats_per_hour=settings.chats_per_hour,
+            approaches_per_hour=settings.approaches_per_hour,
         )
-        gateway = Gateway(hub, commands, receipts, presence, acquaintance, tokens, limits.sends, loop, now)
+        gateway = Gateway(hub, commands, receipts, presence, acquaintance, tokens, limits, loop, now)
         ended.observers.append(gateway.session_ended)
         chats = ChatServices(
             commands=commands,

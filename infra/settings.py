@@ -114,6 +114,17 @@ class Settings(BaseSettings):
     sends_per_second: Rate = 100
     """For each user."""
     sends_burst: Rate = 1000
+    marks_per_second: Rate = 200
+    """Delivered and read marks of one user, over HTTP and sockets; ten times as many at once."""
+    commands_per_second: Rate = 10
+    """Everything else that one user changes: chats, members, roles, joining, muting, devices, the own account."""
+    commands_burst: Rate = 100
+    queries_per_second: Rate = 20
+    """Presence and searches of one user; ten times as many at once."""
+    chats_per_hour: Rate = 100
+    """New chats, by who makes them."""
+    approaches_per_hour: Rate = 200
+    """How often others may put one user into a chat; any one of them a quarter of it."""
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod

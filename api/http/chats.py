@@ -21,7 +21,7 @@ from api.http.chat_shapes import (
 )
 from api.http.known import check_known
 from api.http.models import Limit, shown
-from api.http.routing import Caller, Responses, Svc, make_router, problems
+from api.http.routing import Commander, Responses, Svc, make_router, problems
 from api.http.settled import Chats, Reader, commands_answers, concluded, read_answers
 from api.http.shown import chat_shapes, message_shapes
 from api.render import rfc3339
@@ -100,7 +100,7 @@ async def chat_list(
 @router.post(
     "/v1/chats", status_code=201, responses=_CREATED | problems(NoSuchUser, ChatIdTaken, GroupFull, IdFromFuture)
 )
-async def create_group(body: NewGroup, caller: Caller, services: Svc, chats: Chats) -> Response:
+async def create_group(body: NewGroup, caller: Commander, services: Svc, chats: Chats) -> Response:
     """Make a group. With a `chat_id` of the client's own the call may be repeated."""
     creator_id = caller.user_id
     now = services.now()
@@ -114,17 +114,23 @@ async def create_group(body: NewGroup, caller: Caller, services: Svc, chats: Cha
     # Whoever was erased since the first call does not spoil its repeat.
     if existing is None or not existing.exists:
         await check_known(services, first)
+        services.limits.approaches.make_chat(creator_id)
+        services.limits.approaches.bring(creator_id, first)
     command = CreateGroup(creator_id, body.title, first, body.open, body.history)
     return await _created(services, chats, creator_id, chat_id, await chats.commands.carry_out(command, chat_id))
 
 
 @router.put("/v1/chats/direct/{user_id}", responses=_CREATED | problems(NoSuchUser))
-async def direct_chat(user_id: str, caller: Caller, services: Svc, chats: Chats) -> Response:
+async def direct_chat(user_id: str, caller: Commander, services: Svc, chats: Chats) -> Response:
     """The chat of the caller and one other: always the same one, made when it is first asked for."""
     if user_id == caller.user_id:
         raise Invalid("a direct chat is with somebody else")
     await check_known(services, (user_id,))
     chat_id = direct_chat_id(caller.user_id, user_id)
+    existing = await chats.views.chat(chat_id)
+    if existing is None or not existing.exists:
+        services.limits.approaches.make_chat(caller.user_id)
+        services.limits.approaches.bring(caller.user_id, (user_id,))
     accepted = await chats.commands.carry_out(CreateDirect(caller.user_id, user_id), chat_id)
     return await _created(services, chats, caller.user_id, chat_id, accepted)
 
@@ -138,7 +144,7 @@ async def one_chat(chat_id: str, caller: Reader, services: Svc, chats: Chats) ->
 
 
 @router.patch("/v1/chats/{chat_id}", responses=commands_answers(Forbidden, DirectChat))
-async def change_chat(chat_id: str, body: ChatPatch, caller: Caller, chats: Chats) -> Response:
+async def change_chat(chat_id: str, body: ChatPatch, caller: Commander, chats: Chats) -> Response:
     """Change what is given; the rest stays. For owner and admins."""
     given = body.model_fields_set
     commands: list[Retitle | Open | Add] = []
@@ -153,7 +159,7 @@ async def change_chat(chat_id: str, body: ChatPatch, caller: Caller, chats: Chat
 
 
 @router.put("/v1/chats/{chat_id}/mute", responses={200: content(MuteAnswer, "Done."), **problems(NoSuchChat)})
-async def mute_chat(chat_id: str, body: Mute, caller: Caller, services: Svc, chats: Chats) -> Response:
+async def mute_chat(chat_id: str, body: Mute, caller: Commander, services: Svc, chats: Chats) -> Response:
     """No notifications from this chat until a time; null ends that."""
     summary = await own_chat(chats.views, caller.user_id, chat_id)
     await services.accounts.set_mute(caller.user_id, chat_id, body.until)

@@ -8,7 +8,7 @@ from fastapi import Depends
 from pydantic import Field
 
 from api.http.models import Answer, Body, Locale, Page, ShownTime, shown
-from api.http.routing import Caller, Svc, make_router, problems
+from api.http.routing import Caller, Commander, Svc, make_router, problems
 from commands.devices import MAX_TOKEN, TOKEN, Device, Devices
 from commands.errors import NotFound
 
@@ -55,7 +55,7 @@ Own = Annotated[Devices, Depends(devices_of)]
 
 
 @router.put("/v1/devices/{device_id}")
-async def put_device(device_id: str, body: PutDevice, caller: Caller, devices: Own) -> DeviceAnswer:
+async def put_device(device_id: str, body: PutDevice, caller: Commander, devices: Own) -> DeviceAnswer:
     """Have pushes sent to this device while this sign-in lasts. A token moves with its device to the next user."""
     device = await devices.put(
         caller.user_id,
@@ -77,6 +77,6 @@ async def list_devices(caller: Caller, devices: Own) -> Page[DeviceAnswer]:
 
 
 @router.delete("/v1/devices/{device_id}", status_code=204, responses=problems(NotFound))
-async def remove_device(device_id: str, caller: Caller, devices: Own) -> None:
+async def remove_device(device_id: str, caller: Commander, devices: Own) -> None:
     """No pushes to this device any more."""
     await devices.remove(caller.user_id, device_id)

@@ -8,7 +8,7 @@ from fastapi import Query, Request
 
 from api.cursors import Cursor, Id, decode, encode
 from api.http.models import ChangePassword, EraseMe, Limit, MeAnswer, Page, ProfilePatch, SessionAnswer
-from api.http.routing import Caller, Svc, address_of, make_router, problems
+from api.http.routing import Caller, Commander, Svc, address_of, make_router, problems
 from api.services import Services
 from commands.errors import BadCredentials, BadCursor, NotFound, RateLimited
 from commands.users import ProfileChanges
@@ -32,7 +32,7 @@ async def me(caller: Caller, services: Svc) -> MeAnswer:
 
 
 @router.patch("/v1/me")
-async def change_me(body: ProfilePatch, caller: Caller, services: Svc) -> MeAnswer:
+async def change_me(body: ProfilePatch, caller: Commander, services: Svc) -> MeAnswer:
     """Change what is given; the rest stays."""
     given = body.model_dump(include=body.model_fields_set - {"ext"})
     return MeAnswer.of_account(await services.accounts.update(caller.user_id, cast(ProfileChanges, given)))
@@ -70,6 +70,6 @@ async def sessions(
 
 
 @router.delete("/v1/sessions/{session_id}", status_code=204, responses=problems(NotFound))
-async def end_session(session_id: str, caller: Caller, services: Svc) -> None:
+async def end_session(session_id: str, caller: Commander, services: Svc) -> None:
     """End a sign-in; its tokens stop working at once and its sockets close."""
     await services.sessions.end(caller.user_id, session_id)

@@ -11,7 +11,7 @@ from api.http.chat_bodies import NewMembers, NewRole, NoFields
 from api.http.chat_shapes import MembersAnswer, answer, content
 from api.http.known import all_known
 from api.http.models import Limit
-from api.http.routing import Caller, Svc, make_router
+from api.http.routing import Commander, Svc, make_router
 from api.http.settled import Chats, Reader, commands_answers, concluded, read_answers
 from api.shapes import MemberShape
 from commands.chat import MAX_MEMBERS
@@ -50,7 +50,7 @@ async def member_list(
     "/v1/chats/{chat_id}/members",
     responses=commands_answers(NoSuchUser, Forbidden, DirectChat, GroupFull),
 )
-async def add_members(chat_id: str, body: NewMembers, caller: Caller, services: Svc, chats: Chats) -> Response:
+async def add_members(chat_id: str, body: NewMembers, caller: Commander, services: Svc, chats: Chats) -> Response:
     """Add people. For owner and admins; who is a member already stays as they are."""
     user_ids = tuple(dict.fromkeys(body.user_ids))
     error: TidingsError | None = None
@@ -58,6 +58,13 @@ async def add_members(chat_id: str, body: NewMembers, caller: Caller, services: 
         error = GroupFull(f"a group has at most {MAX_MEMBERS} members")
     elif not await all_known(services, user_ids):
         error = NoSuchUser("not all of these ids name users")
+    else:
+        chat = await chats.views.chat(chat_id)
+        own = None if chat is None else chat.members.get(caller.user_id)
+        # What will be refused reaches nobody, so it must not count against those whom it names.
+        if chat is not None and own is not None and own.role != "member":
+            newcomers = [user_id for user_id in user_ids if user_id not in chat.members]
+            services.limits.approaches.bring(caller.user_id, newcomers)
     # Adding oneself changes nothing: it only asks whether the caller may add anybody.
     adding = user_ids if user_ids and error is None else (caller.user_id,)
     accepted = await chats.commands.carry_out(Add(caller.user_id, adding), chat_id)
@@ -67,7 +74,7 @@ async def add_members(chat_id: str, body: NewMembers, caller: Caller, services: 
 
 
 @router.delete("/v1/chats/{chat_id}/members/{user_id}", responses=commands_answers(NoSuchUser, Forbidden, DirectChat))
-async def remove_member(chat_id: str, user_id: str, caller: Caller, services: Svc, chats: Chats) -> Response:
+async def remove_member(chat_id: str, user_id: str, caller: Commander, services: Svc, chats: Chats) -> Response:
     """Remove somebody: the owner anyone, an admin plain members. Removing oneself is leaving."""
     if user_id == caller.user_id:
         return concluded(await chats.commands.carry_out(Leave(caller.user_id), chat_id))
@@ -78,18 +85,18 @@ async def remove_member(chat_id: str, user_id: str, caller: Caller, services: Sv
 
 
 @router.put("/v1/chats/{chat_id}/members/{user_id}/role", responses=commands_answers(NoSuchUser, Forbidden, DirectChat))
-async def change_role(chat_id: str, user_id: str, body: NewRole, caller: Caller, chats: Chats) -> Response:
+async def change_role(chat_id: str, user_id: str, body: NewRole, caller: Commander, chats: Chats) -> Response:
     """Give a member another role. For the owner; `owner` hands the chat over."""
     return concluded(await chats.commands.carry_out(ChangeRole(caller.user_id, user_id, body.role), chat_id))
 
 
 @router.post("/v1/chats/{chat_id}/join", responses=commands_answers(DirectChat, GroupFull))
-async def join(chat_id: str, caller: Caller, chats: Chats, body: Nothing = None) -> Response:
+async def join(chat_id: str, caller: Commander, chats: Chats, body: Nothing = None) -> Response:
     """Become a member of an open chat."""
     return concluded(await chats.commands.carry_out(Join(caller.user_id), chat_id))
 
 
 @router.post("/v1/chats/{chat_id}/leave", responses=commands_answers(DirectChat))
-async def leave(chat_id: str, caller: Caller, chats: Chats, body: Nothing = None) -> Response:
+async def leave(chat_id: str, caller: Commander, chats: Chats, body: Nothing = None) -> Response:
     """Leave. When the owner does, the longest-serving admin, else member, becomes owner."""
     return concluded(await chats.commands.carry_out(Leave(caller.user_id), chat_id))

@@ -19,7 +19,7 @@ from api.http.chat_shapes import (
     content,
 )
 from api.http.models import Limit, Micros
-from api.http.routing import Caller, Svc, make_router, problem_response, problems
+from api.http.routing import Caller, Marker, Svc, make_router, problem_response, problems
 from api.http.settled import Chats, Reader, commands_answers, concluded, read_answers
 from api.http.shown import entry_shapes, message_shapes
 from api.shapes import MessageShape
@@ -198,13 +198,13 @@ async def event_list(
 
 
 @router.post("/v1/chats/{chat_id}/delivered", responses=commands_answers(BeyondHead))
-async def delivered(chat_id: str, body: UpTo, caller: Caller, chats: Chats) -> Response:
+async def delivered(chat_id: str, body: UpTo, caller: Marker, chats: Chats) -> Response:
     """Everything up to this seq has reached the caller. Never moves back."""
     return await _mark(chats, caller.user_id, chat_id, "delivered", body.up_to_seq)
 
 
 @router.post("/v1/chats/{chat_id}/read", responses=commands_answers(BeyondHead))
-async def read(chat_id: str, body: UpTo, caller: Caller, chats: Chats) -> Response:
+async def read(chat_id: str, body: UpTo, caller: Marker, chats: Chats) -> Response:
     """The caller has read everything up to this seq, and so has it. Never moves back."""
     return await _mark(chats, caller.user_id, chat_id, "read", body.up_to_seq)
 

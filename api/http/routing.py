@@ -107,6 +107,29 @@ Svc = Annotated[Services, Depends(services_of)]
 Caller = Annotated[Claims, Depends(current_user)]
 
 
+async def _commanding(caller: Caller, services: Svc) -> Claims:
+    services.limits.commands.enforce(caller.user_id)
+    return caller
+
+
+async def _asking(caller: Caller, services: Svc) -> Claims:
+    services.limits.queries.enforce(caller.user_id)
+    return caller
+
+
+async def _marking(caller: Caller, services: Svc) -> Claims:
+    services.limits.marks.enforce(caller.user_id)
+    return caller
+
+
+Commander = Annotated[Claims, Depends(_commanding)]
+"""Who wants to change something. Raises Throttled where that was too often lately, as do the next two."""
+Asker = Annotated[Claims, Depends(_asking)]
+"""Who asks about people."""
+Marker = Annotated[Claims, Depends(_marking)]
+"""Who tells what was delivered, or read."""
+
+
 def address_of(request: Request) -> str:
     """Where a request comes from, as rate limits count it."""
     return address_key(request.client.host) if request.client else ""

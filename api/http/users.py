@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from api.cursors import Cursor, Id, decode, encode
 from api.http.models import NO_NUL, Limit, Page, UserAnswer, UsersQuery
-from api.http.routing import Caller, Svc, make_router, problems
+from api.http.routing import Asker, Svc, make_router, problems
 from commands.accounts import Mark
 from commands.errors import BadCursor
 
@@ -24,7 +24,7 @@ class UsersCursor(Cursor, frozen=True, tag="users"):
 
 @router.get("/v1/users", responses=problems(BadCursor))
 async def search(
-    caller: Caller,
+    caller: Asker,
     services: Svc,
     query: Annotated[str, Query(min_length=1, max_length=64, pattern=NO_NUL)],
     cursor: Annotated[str | None, Query()] = None,
@@ -44,7 +44,7 @@ async def search(
 
 
 @router.post("/v1/users/query")
-async def users(body: UsersQuery, caller: Caller, services: Svc) -> Page[UserAnswer]:
+async def users(body: UsersQuery, caller: Asker, services: Svc) -> Page[UserAnswer]:
     """The users with these ids, in their order. Ids that name nobody, or somebody erased, are left out."""
     found = await services.accounts.users(body.user_ids)
     return Page(items=[UserAnswer.of(user) for user in found], next_cursor=None)

@@ -13,7 +13,7 @@ How the composition root builds it, in this order; `timers` is the running event
     acquaintance = Acquaintance(views)                                      # api/presence/; HTTP too:
         # `await PresenceQueries(presence_store, acquaintance).query(caller_id, user_ids) -> list[PresenceShape]`
     gateway = Gateway(                                                      # api/ws/gateway.py
-        hub, commands, receipts, presence, acquaintance, tokens, limits.sends, timers, now
+        hub, commands, receipts, presence, acquaintance, tokens, limits, timers, now
     )
     sessions.ended.observers.append(gateway.session_ended)
     await gateway.start()        # before the runner starts: it attaches to fan-out

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from typing import Protocol
 
 from api.presence import Acquaintance, PresenceTracker
 from api.ratelimit import RateLimit
@@ -25,8 +26,21 @@ from commands.timers import Timers
 log = logging.getLogger(__name__)
 
 
+class Rates(Protocol):
+    """What one user may do, over HTTP and all sockets together."""
+
+    @property
+    def sends(self) -> RateLimit: ...
+
+    @property
+    def marks(self) -> RateLimit: ...
+
+    @property
+    def commands(self) -> RateLimit: ...
+
+
 class Gateway:
-    """One for a process. `sends` is the limit on a user's sends, shared with HTTP."""
+    """One for a process."""
 
     def __init__(
         self,
@@ -36,7 +50,7 @@ class Gateway:
         presence: PresenceTracker,
         acquaintance: Acquaintance,
         tokens: Tokens,
-        sends: RateLimit,
+        rates: Rates,
         timers: Timers,
         now: Callable[[], datetime],
         *,
@@ -47,7 +61,7 @@ class Gateway:
         self.receipts = receipts
         self.presence = presence
         self.tokens = tokens
-        self.sends = sends
+        self.rates = rates
         self.timers = timers
         self.now = now
         self.limits = limits or Limits()

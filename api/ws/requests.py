@@ -7,6 +7,7 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from api.ratelimit import RateLimit
 from api.ws.frames import (
     Ack,
     Auth,
@@ -49,9 +50,7 @@ def on_send(session: Session, frame: Send) -> None:
 
 
 def _send(session: Session, gateway: Gateway, frame: Send) -> None:
-    wait_ms = gateway.sends.take(session.user_id)
-    if wait_ms is not None:
-        raise RateLimited("too many sends", retry_after_ms=wait_ms)
+    _limit(gateway.rates.sends, session)
     draft = Draft(frame.chat_id, frame.message_id, frame.kind, frame.text or "", frame.file_id, frame.reply_to_message)
     done = partial(_sent, session, frame.id, frame.message_id, perf_counter())
     if session.lane is not None:
@@ -88,6 +87,7 @@ def on_typing(session: Session, frame: Typing) -> None:
 
 
 def on_watch(session: Session, frame: Watch) -> None:
+    _limit(session.gateway.rates.commands, session)
     session.gateway.watchers.start(session, frame)
 
 
@@ -131,13 +131,21 @@ HANDLERS: dict[type[ClientFrame], Callable[[Session, Any], None]] = {
 }
 
 
+def _limit(rate: RateLimit, session: Session) -> None:
+    wait_ms = rate.take(session.user_id)
+    if wait_ms is not None:
+        raise RateLimited(f"the limit '{rate.name}' is used up", retry_after_ms=wait_ms)
+
+
 def _mark(session: Session, frame: Delivered | Read, kind: MarkKind) -> None:
+    _limit(session.gateway.rates.marks, session)
     done = partial(_marked, session, frame.id)
     session.gateway.receipts.note(session.user_id, frame.chat_id, kind, frame.up_to_seq, done)
     session.unanswered += 1
 
 
 def _submit(session: Session, reply_to: str, command: ChatCommand, chat_id: str) -> None:
+    _limit(session.gateway.rates.commands, session)
     (session.lane or _lane(session)).submit(command, chat_id, partial(_done, session, reply_to))
     session.unanswered += 1
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from api.presence import Acquaintance, PresenceTracker
-from api.ratelimit import RateLimit
+from api.services import Limits as Rates
 from api.ws.gateway import Gateway
 from api.ws.hub import Hub
 from api.ws.limits import Limits
@@ -375,7 +375,7 @@ class World:
             self.presence,
             Acquaintance(self.views),
             self.tokens,
-            RateLimit("sends", 100, 1000, timers.time),
+            Rates.make(timers.time),
             timers,
             timers.now,
             limits=self.limits,

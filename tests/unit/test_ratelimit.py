@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.approaches import ADDED_PER_HOUR, Approaches
 from api.errors import Throttled, problem_headers
 from api.ratelimit import RateLimit, address_key
 
@@ -65,6 +66,68 @@ def test_over_any_time_no_more_is_given_than_rate_and_burst_allow(rate: float, b
         clock.at += pause
         given_out += limit.take("ana") is None
     assert given_out <= burst + (clock.at - began) * rate + 1
+
+
+@given(st.integers(1, 50), st.lists(st.tuples(st.integers(1, 20), st.floats(0, 3)), max_size=60))
+def test_many_tokens_at_once_are_as_many_one_by_one_or_none(burst: int, wanted: list[tuple[int, float]]) -> None:
+    clock = Clock()
+    limit, single = RateLimit("added", 1, burst, clock), RateLimit("added", 1, burst, clock)
+    for count, pause in wanted:
+        asked = limit.wait_ms("ana", count)
+        assert limit.take("ana", count) == asked
+        if asked is None:
+            assert taken(single, count) == count
+        assert limit.headers("ana") == single.headers("ana")
+        clock.at += pause
+
+
+def approaches(clock: Clock) -> Approaches:
+    return Approaches(clock, chats_per_hour=3, approaches_per_hour=8)
+
+
+def brought(limits: Approaches, actor_id: str, *user_ids: str, times: int = 100) -> int:
+    """How often of so many times."""
+    done = 0
+    for _ in range(times):
+        try:
+            limits.bring(actor_id, user_ids)
+        except Throttled:
+            continue
+        done += 1
+    return done
+
+
+def test_one_user_puts_another_into_a_few_chats_an_hour_and_all_together_into_some() -> None:
+    clock = Clock()
+    limits = approaches(clock)
+    assert [brought(limits, f"stranger {number}", "victim") for number in range(5)] == [2, 2, 2, 2, 0]
+    assert brought(limits, "stranger 0", "somebody else") == 2
+    clock.at += 3600
+    assert brought(limits, "stranger 4", "victim") == 2
+
+
+def test_who_is_refused_for_one_has_used_up_nothing_of_the_others() -> None:
+    limits = approaches(Clock())
+    assert brought(limits, "ana", "victim") == 2
+    assert brought(limits, "ana", "ben", "victim") == 0
+    assert brought(limits, "ana", "ben") == 2
+
+
+def test_oneself_counts_for_nothing() -> None:
+    assert brought(approaches(Clock()), "ana", "ana") == 100
+
+
+def test_chats_and_people_added_are_limited_by_who_does_it() -> None:
+    limits = approaches(Clock())
+    for _ in range(3):
+        limits.make_chat("ana")
+    with pytest.raises(Throttled) as refused:
+        limits.make_chat("ana")
+    assert refused.value.retry_after_ms == pytest.approx(1_200_000, abs=1)
+    limits.make_chat("ben")
+    crowd = [f"user {number}" for number in range(ADDED_PER_HOUR // 2)]
+    assert brought(limits, "ana", *crowd) == 2
+    assert brought(limits, "ana", "one more") == 0
 
 
 def test_the_headers_count_down_and_recover() -> None:

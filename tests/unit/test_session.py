@@ -318,6 +318,39 @@ async def test_somebody_elses_chat_is_no_such_chat(world: World) -> None:
     assert [(f["type"], f["code"]) for f in client.link.frames] == [("error", "no_such_chat")]
 
 
+@pytest.mark.parametrize(
+    ("kind", "fields", "limit"),
+    [
+        ("join", {"chat_id": "x"}, 100),
+        ("leave", {"chat_id": "x"}, 100),
+        ("presence.watch", {"user_ids": []}, 100),
+        ("read", {"chat_id": "x", "up_to_seq": 1}, 2_000),
+        ("delivered", {"chat_id": "x", "up_to_seq": 1}, 2_000),
+    ],
+)
+async def test_every_command_is_limited_by_user_over_all_sockets(
+    world: World, kind: str, fields: dict[str, Any], limit: int
+) -> None:
+    clients = [await world.connect(ANA), await world.connect(ANA)]
+    for number in range(limit):
+        clients[number % 2].say(kind, id="c", **fields)
+    await world.turn()
+    for client in clients:
+        client.link.take()
+        client.say(kind, id="last", **fields)
+        [error] = client.link.take()
+        assert (error["code"], error["reply_to"], error["retry_after_ms"] > 0) == ("rate_limited", "last", True)
+    other = await world.connect(BEN)
+    other.link.take()
+    other.say(kind, id="first", **fields)
+    await world.turn()
+    assert all(frame.get("code") != "rate_limited" for frame in other.link.frames)
+    world.timers.move(1)
+    clients[0].say(kind, id="again", **fields)
+    await world.turn()
+    assert all(frame.get("code") != "rate_limited" for frame in clients[0].link.take())
+
+
 async def test_more_sends_than_a_user_may_are_rate_limited_and_the_rest_goes_on(world: World) -> None:
     client = await world.connect(ANA)
     client.link.take()
@@ -336,14 +369,17 @@ async def test_more_sends_than_a_user_may_are_rate_limited_and_the_rest_goes_on(
     assert other.link.frames == []
 
 
-async def test_too_many_commands_behind_one_that_waits_are_rate_limited(world: World) -> None:
-    client = await world.connect(ANA)
+async def test_too_many_commands_behind_one_that_waits_are_rate_limited() -> None:
+    strict = await World.begin(limits=Limits(waiting_commands=50))
+    await strict.happen(ANA, ROOM, ChatCreated("group", "Tea", False, "since_join", [ANA, BEN]))
+    client = await strict.connect(ANA)
     client.link.take()
-    world.views.gate.is_open = False
-    for number in range(1_002):
+    strict.views.gate.is_open = False
+    for number in range(52):
         client.say("leave", id=str(number), chat_id=ROOM)
         await settle(1)
-    assert [(f["code"], f["reply_to"]) for f in client.link.frames] == [("rate_limited", "1001")]
+    assert [(f["code"], f["reply_to"]) for f in client.link.frames] == [("rate_limited", "51")]
+    await strict.end()
 
 
 async def test_what_the_fold_refuses_is_told_to_all_sessions_of_its_sender(world: World) -> None:

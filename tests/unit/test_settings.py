@@ -27,6 +27,8 @@ def test_without_an_environment_everything_has_a_sensible_value() -> None:
     assert settings.logins_per_minute == 10
     assert settings.registrations_per_minute >= 100
     assert (settings.sends_per_second, settings.sends_burst) == (100, 1000)
+    assert (settings.commands_per_second, settings.commands_burst) == (10, 100)
+    assert (settings.chats_per_hour, settings.approaches_per_hour) == (100, 200)
 
 
 def test_the_environment_is_read_and_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import httpx
 import pytest
 
 from api.http.app import create_app
+from api.ratelimit import RateLimit
 from events.log import Position
 from infra.app import App, running
 from infra.settings import Settings
@@ -283,3 +287,63 @@ async def test_an_erasure_whose_leaving_is_cut_short_is_finished_later(product: 
     assert [member["user_id"] for member in chat["members"]] == [product.ids["ben"]]
     assert chat["me"]["role"] == "owner"
     assert await product.app.accounts.finish_erasures() == 0
+
+
+# --- How much one user may do --------------------------------------------------------------------------------
+
+
+async def codes(calls: Iterable[Answer]) -> Counter[str]:
+    answers = [await call for call in calls]
+    for answer in answers:
+        if answer.status_code == 429:
+            check_problem(answer, 429, "rate_limited")
+            assert all(name in answer.headers for name in ("Retry-After", "RateLimit", "RateLimit-Policy"))
+    return Counter(answer.json().get("code", "done") for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "limit"),
+    [
+        ("PUT", "/chats/{chat}/mute", {"until": None}, 100),
+        ("PATCH", "/chats/{chat}", {"title": "Tea"}, 100),
+        ("PUT", "/chats/{chat}/members/{ben}/role", {"role": "member"}, 100),
+        ("POST", "/chats/{chat}/members", {"user_ids": []}, 100),
+        ("DELETE", "/chats/{chat}/members/{nobody}", None, 100),
+        ("POST", "/chats/{chat}/join", None, 100),
+        ("PUT", "/chats/direct/{ben}", None, 100),
+        ("POST", "/presence/query", {"user_ids": []}, 200),
+        ("POST", "/users/query", {"user_ids": []}, 200),
+    ],
+)
+async def test_what_one_user_changes_and_asks_is_limited(
+    product: Product, method: str, path: str, body: Json | None, limit: int
+) -> None:
+    names = {"chat": await product.group("ana", "ben"), "ben": product.ids["ben"], "nobody": new_id()}
+    wanted = path.format(**names)
+    told = await codes(product.call("ana", method, wanted, body) for _ in range(limit + 60))
+    assert 0 < told["rate_limited"] <= 61
+    others = await product.call("ben", method, wanted.replace(product.ids["ben"], product.ids["ana"]), body)
+    assert others.status_code != 429
+
+
+async def test_nobody_is_put_into_thousands_of_chats(product: Product) -> None:
+    product.app.services.limits = replace(product.app.services.limits, commands=RateLimit("x", 1e6, 10**6, monotonic))
+    await product.register("victim", "friend")
+    victim = product.ids["victim"]
+    body = {"title": "Tea", "member_ids": [victim]}
+    assert await codes(product.call("ana", "POST", "/chats", body) for _ in range(60)) == {
+        "done": 50,
+        "rate_limited": 10,
+    }
+    # Adding and removing in turns is the same to those to whom it happens.
+    chat_id = await product.group("ben")
+    path = f"/chats/{chat_id}/members"
+    for _ in range(50):
+        assert (await product.call("ben", "POST", path, {"user_ids": [victim]})).status_code == 200
+        assert (await product.call("ben", "DELETE", f"{path}/{victim}")).status_code == 200
+    check_problem(await product.call("ben", "POST", path, {"user_ids": [victim]}), 429, "rate_limited")
+    # Whoever may add nobody counts against nobody; a friend still can.
+    for _ in range(150):
+        assert (await product.call("victim", "POST", path, {"user_ids": [product.ids["friend"]]})).status_code == 404
+    assert (await product.call("friend", "POST", "/chats", body)).status_code == 201
+    assert len(await product.app.views.chats_of(victim)) == 51
