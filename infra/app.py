@@ -114,8 +114,13 @@ async def running(
         traced.follow(parts.folding)
         log = traced.log(parts.log)
         master_key = MasterKey(parts.secrets.master)
+        ends = await patiently("Kafka", parts.log.end) if settings.kafka else await parts.log.end()
         open_accounts = partial(
-            Database.open, parts.accounts_url, master_key, replica_urls=settings.accounts_replica_urls
+            Database.open,
+            parts.accounts_url,
+            master_key,
+            replica_urls=settings.accounts_replica_urls,
+            may_be_new=parts.came_without_accounts or not any(ends.values()),
         )
         database = await patiently("the accounts", open_accounts) if settings.kafka else await open_accounts()
         stack.push_async_callback(database.close)

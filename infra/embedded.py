@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import partial
 
+from infra import whole
 from infra.layout import accounts_file, log_file, push_file, views_file
 from infra.memory.fanout import MemoryFanout
 from infra.memory.presence import MemoryPresence
@@ -35,7 +36,15 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
     """Raises DataDirectoryInUse, LogMismatch, Corrupt and Unavailable."""
     lock = DirectoryLock(settings.data)
     stack.callback(lock.release)
-    secrets = load_secrets(settings.data, master=settings.master_secret, jwt=settings.token_secret)
+    elsewhere = settings.accounts_url is not None
+    whole.check(settings.data, accounts_elsewhere=elsewhere)
+    whole.keep_private(settings.data)
+    secrets = load_secrets(
+        settings.data,
+        master=settings.master_secret,
+        jwt=settings.token_secret,
+        is_needed=whole.needs_master_key(settings.data, accounts_elsewhere=elsewhere),
+    )
     log = SqliteLog(log_file(settings.data), now)
     stack.push_async_callback(log.close)
     fanout = MemoryFanout()
@@ -74,4 +83,5 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
         push=push,
         device_named=any_device.note,
         catches_up=True,
+        came_without_accounts=whole.comes_without_accounts(log_file(settings.data)),
     )

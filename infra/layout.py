@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 GENERATION = 1
@@ -44,3 +45,17 @@ def incoming_folder(data: Path) -> Path:
 def demo_file(data: Path) -> Path:
     """Which users and chats the demo made."""
     return data / "demo.json"
+
+
+_OURS = re.compile(
+    r"(log|accounts|push|operators|views-\d+|model-[\w.-]+)\.db(-wal|-shm|-journal)?"
+    r"|master\.key|jwt\.secret|LOCK|rebuild\.lock|generations\.(json|lock)|generation\.served|demo\.json"
+    r"|files|incoming"
+)
+
+
+def ours(data: Path) -> tuple[list[Path], bool]:
+    """What in a data folder is of Tidings, and whether nothing else is in it. Raises OSError."""
+    found = sorted(data.iterdir())
+    kept = [path for path in found if _OURS.fullmatch(path.name)]
+    return kept, len(kept) == len(found)

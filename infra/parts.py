@@ -64,5 +64,7 @@ class Parts:
     """Present where this process pushes."""
     device_named: Callable[[bool], Awaitable[None]] = _heard
     """To be told of a device that was named, and whether it is the first."""
+    came_without_accounts: bool = False
+    """The log was made elsewhere, and whoever serves it may make new accounts beside it."""
     catches_up: bool = False
     """This process folds, and serves nobody before the views have the whole log."""

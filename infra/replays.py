@@ -23,6 +23,7 @@ from infra.layout import log_file
 from infra.settings import Settings
 from infra.sqlite.database import DirectoryLock
 from infra.sqlite.log import SqliteLog
+from infra.whole import note_without_accounts
 from streams.replay import Sink
 
 LIVE = frozenset({CHAT_TOPIC, NOTIFICATIONS_TOPIC, DEAD_LETTERS_TOPIC, "topic-register"})
@@ -83,10 +84,12 @@ class FolderSink(LogSink):
 
     def __init__(self, folder: Path, partitions: int) -> None:
         self._lock = DirectoryLock(folder)
+        self._path = log_file(folder)
         super().__init__(SqliteLog(log_file(folder), lambda: datetime.now(UTC), partitions))
 
     async def close(self) -> None:
         await super().close()
+        note_without_accounts(self._path)
         self._lock.release()
 
 

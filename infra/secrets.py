@@ -12,6 +12,7 @@ from pathlib import Path
 
 from commands.errors import Corrupt
 from infra.layout import JWT_SECRET, MASTER_KEY, accounts_file
+from infra.private import private_folder
 
 SECRET_BYTES = 32
 
@@ -30,23 +31,33 @@ def load_secrets(
     *,
     master: bytes | None = None,
     jwt: bytes | None = None,
+    is_needed: bool = False,
     random: Callable[[int], bytes] = os.urandom,
 ) -> Secrets:
     """Given secrets win over files; what is neither given nor there is made.
 
-    Raises Corrupt for a file that holds no secret, and where accounts exist without their master key: a new one
-    would make everything unreadable look like a fresh start.
+    Raises Corrupt for a file that holds no secret, and where accounts exist, or `is_needed` says that they do
+    elsewhere, without their master key: a new one would make everything unreadable look like a fresh start.
     """
-    master_file = directory / MASTER_KEY
-    if master is None and not master_file.exists() and accounts_file(directory).exists():
-        raise Corrupt(
-            f"{master_file} is missing, but {directory} holds accounts sealed under it: "
-            "put it back, or set TIDINGS_MASTER_KEY"
-        )
     return Secrets(
-        master if master is not None else _kept(master_file, random),
+        load_master(directory, master, random if not is_needed else None),
         jwt if jwt is not None else _kept(directory / JWT_SECRET, random),
     )
+
+
+def load_master(directory: Path, given: bytes | None, random: Callable[[int], bytes] | None = None) -> bytes:
+    """The master key that is given, else that of the file; with `random` it is made where nothing was sealed yet.
+
+    Raises Corrupt, as `load_secrets` does.
+    """
+    if given is not None:
+        return given
+    path = directory / MASTER_KEY
+    if not _is_there(path) and (random is None or accounts_file(directory).exists()):
+        raise Corrupt(
+            f"{path} is missing, but {directory} holds accounts sealed under it: put it back, or set TIDINGS_MASTER_KEY"
+        )
+    return _kept(path, random)
 
 
 def parse_secret(text: str) -> bytes:
@@ -66,18 +77,38 @@ def parse_secret(text: str) -> bytes:
     return secret
 
 
-def _kept(path: Path, random: Callable[[int], bytes]) -> bytes:
-    if not path.exists():
+_WAYS_OUT = {
+    MASTER_KEY: "put your copy of it back, or set TIDINGS_MASTER_KEY: without it nobody reads what was written",
+    JWT_SECRET: "put it back, or remove it: a new one is made, and everybody signs in again",
+}
+
+
+def _is_there(path: Path) -> bool:
+    """A link that leads nowhere is there, too: what it should lead to got lost."""
+    return path.exists() or path.is_symlink()
+
+
+def _kept(path: Path, random: Callable[[int], bytes] | None) -> bytes:
+    if random is not None and not _is_there(path):
         _write(path, b64encode(random(SECRET_BYTES)) + b"\n")
+    return read_secret(path)
+
+
+def read_secret(path: Path) -> bytes:
+    """Raises Corrupt for a file that cannot be read, or holds no secret; it says what to do."""
     try:
         return parse_secret(path.read_text(encoding="ascii"))
+    except UnicodeDecodeError as error:
+        raise Corrupt(f"{path} holds no secret: it is not text; {_WAYS_OUT[path.name]}") from error
     except ValueError as error:
-        raise Corrupt(f"{path} holds no secret: {error}") from error
+        raise Corrupt(f"{path} holds no secret: {error}; {_WAYS_OUT[path.name]}") from error
+    except OSError as error:
+        raise Corrupt(f"{path} cannot be read: {error.strerror}; {_WAYS_OUT[path.name]}") from error
 
 
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all, whenever the process dies; the first of two writers at once wins."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     file, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
     try:
         os.write(file, content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -158,6 +159,15 @@ class Settings(BaseSettings):
                 parse_address(value)
             except Invalid as error:
                 raise ValueError(error.detail) from None
+        return value
+
+    @field_validator("accounts_url", "accounts_replica_urls")
+    @classmethod
+    def _sql(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        for url in (value,) if isinstance(value, str) else value or ():
+            # The value is not repeated: there is a password in it.
+            if not re.match(r"(sqlite|postgresql)(\+\w+)?://", url):
+                raise ValueError("not a URL such as postgresql://user:password@host/database or sqlite:////path")
         return value
 
     @field_validator("cdn_url", "s3_endpoint")

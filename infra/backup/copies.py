@@ -13,7 +13,7 @@ from infra.sql.database import driver_errors
 from infra.sql.migrate import upgrade
 from infra.sql.postgres_place import PostgresPlace
 from infra.sql.tables import InstallationRow, Table, UserRow
-from infra.sqlite.database import connect_read_only, translated
+from infra.sqlite.database import Damaged, connect_read_only, quick_check, translated
 
 Report = Callable[[int, int], None]
 """Hears how far it is, and of how much."""
@@ -28,11 +28,14 @@ class Occupied(Exception):
     """There are accounts already where some are to be restored."""
 
 
+_WAY_OUT = "an older backup has it whole, see docs/operating.md, A damaged file"
+
+
 def snapshot(source: Path, target: Path, report: Report) -> None:
-    """Copy an SQLite database page by page. Nobody waits for it. Raises Unavailable."""
+    """Copy an SQLite database page by page. Nobody waits for it. Raises Damaged, Unavailable."""
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    with translated():
-        db, copy = connect_read_only(source), sqlite3.connect(target, isolation_level=None)
+    with translated(source, _WAY_OUT):
+        db, copy = connect_read_only(source, way_out=_WAY_OUT), sqlite3.connect(target, isolation_level=None)
         try:
             # What is read first is what all pages are of; else each commit meanwhile would begin the copy anew.
             db.execute("BEGIN")
@@ -42,6 +45,9 @@ def snapshot(source: Path, target: Path, report: Report) -> None:
         finally:
             copy.close()
             db.close()
+    # The copy, for nobody writes it meanwhile: it has what its source has, damage included.
+    if wrong := quick_check(target):
+        raise Damaged(f"{source} is damaged ({wrong}): {_WAY_OUT}")
 
 
 async def save_rows(url: str, target: Path) -> None:

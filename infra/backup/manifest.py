@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from infra.private import write_private
+
 FILE = "manifest.json"
 FORMAT = 1
 _PIECE = 1024 * 1024
@@ -61,12 +63,7 @@ def part_of(path: Path) -> Part:
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    fresh = folder / f"{FILE}.new"
-    with fresh.open("wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(folder / FILE)
+    write_private(folder / FILE, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

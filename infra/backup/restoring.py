@@ -22,6 +22,7 @@ from infra.backup.taking import ACCOUNTS, DESTROYED, LOG, Begin, FolderInUse
 from infra.layout import JWT_SECRET, MASTER_KEY, accounts_file, log_file
 from infra.log_readers import open_log_reader
 from infra.master_key import MasterKey
+from infra.private import private_folder
 from infra.secrets import parse_secret
 from infra.settings import Settings
 from infra.sql.database import Database, sqlite_url
@@ -68,7 +69,7 @@ def restore(settings: Settings, folder: Path, lists: Sequence[Path], begin: Begi
         raise FolderInUse(f"{data} is not empty: it has {sorted(more)[0]}")
     master_key = MasterKey(_master_secret(settings))
     _check(folder, made, begin)
-    data.mkdir(parents=True, exist_ok=True)
+    private_folder(data)
     lock = None if settings.kafka else DirectoryLock(data)
     try:
         with TemporaryDirectory(prefix=_PREFIX, dir=data) as scratch:
@@ -138,7 +139,7 @@ async def _accounts(settings: Settings, path: Path, master_key: MasterKey, erase
 
 def _become_another(log: Path) -> None:
     """Offsets beyond the backup's will name other events than they did, so this is another log to all who keep some."""
-    with translated(), closing(sqlite3.connect(log, isolation_level=None)) as db:
+    with translated(log), closing(sqlite3.connect(log, isolation_level=None)) as db:
         db.execute("UPDATE log_meta SET value = ? WHERE name = 'incarnation'", (str(uuid.uuid4()),))
 
 

@@ -18,10 +18,13 @@ from infra.backup.erasures import as_line
 from infra.backup.manifest import LogPart, Manifest
 from infra.layout import accounts_file, log_file
 from infra.log_readers import open_log_reader
+from infra.private import private_folder, write_private
 from infra.settings import Settings
+from infra.sql.database import driver_errors
 from infra.sql.tables import DataKeyRow, UserRow
 from infra.sqlite.log_reader import SqliteLogReader
 from infra.sqlite.operators import FILE as OPERATORS
+from infra.whole import check_accounts, has_content
 
 LOG, ACCOUNTS, DESTROYED = "log.db", "accounts.db", "destroyed.ndjson"
 
@@ -46,15 +49,16 @@ class _Accounts:
 def back_up(settings: Settings, folder: Path, now: datetime, begin: Begin) -> Manifest:
     """Make a backup in a folder that is empty or not there; its manifest comes last, so what has none is no backup.
 
-    Blocks. Raises FolderInUse, NothingToBackUp, NoLog, Unavailable.
+    Blocks. Raises FolderInUse, NothingToBackUp, NoLog, Corrupt, Damaged, Unavailable.
     """
     if folder.exists() and any(folder.iterdir()):
         raise FolderInUse(f"{folder} is not empty")
-    if settings.accounts_url is None and not accounts_file(settings.data).exists():
+    if settings.accounts_url is None and not has_content(accounts_file(settings.data)):
+        check_accounts(settings.data)
         raise NothingToBackUp(f"there are no accounts in {settings.data}")
     with closing(open_log_reader(settings)) as reader:
         log = LogPart(reader.incarnation, reader.ends())
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     try:
         names = _copies(settings, folder, begin)
         if LOG in names:
@@ -62,7 +66,7 @@ def back_up(settings: Settings, folder: Path, now: datetime, begin: Begin) -> Ma
                 log = LogPart(copied.incarnation, copied.ends())
         accounts = _looked_into(folder / ACCOUNTS)
         lines = [as_line(*each) for each in accounts.destroyed]
-        (folder / DESTROYED).write_text("".join(f"{line}\n" for line in lines))
+        write_private(folder / DESTROYED, "".join(f"{line}\n" for line in lines).encode())
         parts = [manifest.part_of(folder / name) for name in (*names, DESTROYED)]
         made = Manifest(manifest.FORMAT, now, version("tidings"), log, accounts.users, len(lines), parts)
         manifest.write(folder, made)
@@ -95,7 +99,7 @@ def _copies(settings: Settings, folder: Path, begin: Begin) -> list[str]:
 def _looked_into(path: Path) -> _Accounts:
     engine = create_engine(f"sqlite:///{path}")
     try:
-        with engine.connect() as db:
+        with driver_errors(path), engine.connect() as db:
             users = db.scalar(select(func.count()).select_from(UserRow).where(UserRow.erased_at.is_(None))) or 0
             destroyed = select(DataKeyRow.user_id, DataKeyRow.destroyed_at).where(DataKeyRow.destroyed_at.is_not(None))
             rows = db.execute(destroyed.order_by(DataKeyRow.destroyed_at, DataKeyRow.user_id)).all()

@@ -9,15 +9,16 @@ from datetime import datetime
 from commands.accounts import Mark
 from commands.users import User
 from infra.cli.faults import Fault
-from infra.layout import accounts_file
+from infra.layout import accounts_file, log_file
 from infra.master_key import MasterKey
-from infra.secrets import load_secrets
+from infra.secrets import load_master
 from infra.settings import Settings
 from infra.sql.accounts import SqlAccounts
 from infra.sql.database import Database, sqlite_url
 from infra.sql.keys import SqlKeys
 from infra.sql.reveals import Reveal
 from infra.sql.reveals import reveals as all_reveals
+from infra.whole import check_accounts, comes_without_accounts, has_content, has_events
 
 PAGE = 200
 
@@ -26,13 +27,15 @@ PAGE = 200
 async def opened_database(settings: Settings) -> AsyncIterator[tuple[Database, MasterKey]]:
     """The database of accounts, where there is one. Raises Fault, Corrupt, Unavailable."""
     path = accounts_file(settings.data)
-    if settings.accounts_url is None and not path.exists():
+    if settings.accounts_url is None and not has_content(path):
+        check_accounts(settings.data)
         raise Fault(
             f"there are no accounts in {settings.data}", "name the data directory with --data DIR or TIDINGS_DATA"
         )
-    secrets = load_secrets(settings.data, master=settings.master_secret, jwt=settings.token_secret)
-    master_key = MasterKey(secrets.master)
-    database = await Database.open(settings.accounts_url or sqlite_url(path), master_key)
+    master_key = MasterKey(load_master(settings.data, settings.master_secret))
+    log = log_file(settings.data)
+    is_new = bool(settings.kafka) or not has_events(log) or comes_without_accounts(log)
+    database = await Database.open(settings.accounts_url or sqlite_url(path), master_key, may_be_new=is_new)
     try:
         yield database, master_key
     finally:

@@ -11,7 +11,7 @@ from infra.cli.at_command import at
 from infra.cli.backup_commands import backup, restore
 from infra.cli.cluster import cluster
 from infra.cli.event_commands import events
-from infra.cli.faults import Fault, told
+from infra.cli.faults import INTERRUPTED, Fault, told
 from infra.cli.letter_commands import letters
 from infra.cli.model_commands import models
 from infra.cli.options import Data, Json, settings_of
@@ -64,7 +64,10 @@ Port = Annotated[
 
 def main() -> None:
     """The console script."""
-    app(prog_name="tidings")
+    try:
+        app(prog_name="tidings")
+    except KeyboardInterrupt:  # while a command was still being imported
+        raise SystemExit(INTERRUPTED) from None
 
 
 @app.command()

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from infra.cli.console import answers, progress
+from infra.cli.faults import Fault
 from infra.estate import Estate
 from streams.audit import Audit, audit
 
@@ -19,8 +20,10 @@ Hear = Callable[[Audit, float], None]
 
 
 async def once(estate: Estate, as_json: bool, hear: Hear | None = None) -> bool:
-    """One audit; whether all is well."""
+    """One audit; whether all is well. Raises Fault for a damaged file, Unavailable."""
     started = time.monotonic()
+    if damage := await estate.damage():
+        raise Fault(damage, "")
     served = (await estate.registry.read()).served
     views = await estate.views(served)
     with progress() as bars:

@@ -30,11 +30,15 @@ def examine(overrides: dict[str, Any]) -> list[Check]:
     if settings.kafka:
         return [*found, *_of_a_cluster(settings), *machine.programs()]
     folder: Path = settings.data
-    found += [data.directory(folder), data.space(folder), machine.sqlite(folder), data.server(folder)]
-    found += data.secrets(settings)
-    found.append(data.accounts(settings))
-    found += data.log_and_views(folder, datetime.now(UTC))
-    found.append(machine.port(settings.host, settings.port, folder))
+    place = data.directory(folder)
+    found.append(place)
+    if place.state != "fail":  # else nothing in it can be looked at
+        found += [data.private(folder), data.space(folder), machine.sqlite(folder), data.server(folder)]
+        found += data.secrets(settings)
+        found.append(data.accounts(settings))
+        found += data.log_and_views(folder, datetime.now(UTC), accounts_elsewhere=settings.accounts_url is not None)
+        found += data.others(folder)
+        found.append(machine.port(settings.host, settings.port, folder))
     return found + machine.programs()
 
 

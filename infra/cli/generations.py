@@ -143,7 +143,7 @@ async def verify(estate: Estate, generation: int | None, as_json: bool) -> bool:
     served, rebuilt = await estate.views(registered.served), await estate.views(number)
     lag, discards = _behind(await rebuilt.positions(), estate.log.ends()), await estate.discards()
     if registered.generations[number].state == "building":
-        raise Fault(f"generation {number} is still being built", "finish it: tidings projections rebuild timeline")
+        raise Fault(f"generation {number} is still being built", "finish it: tidings projections rebuild")
     with progress() as bars:
         task = bars.add_task(f"Comparing generations {registered.served} and {number}", total=None)
         compared = await Comparer(served, rebuilt, estate.log, discards).run(lambda chats: bars.advance(task, chats))
@@ -178,7 +178,7 @@ def candidate(registered: Registered, generation: int | None) -> int:
     if generation is None and others:
         return max(others)
     if generation is None:
-        raise Fault("there is only the served generation", "make another: tidings projections rebuild timeline")
+        raise Fault("there is only the served generation", "make another: tidings projections rebuild")
     if generation == registered.served:
         raise Fault(f"generation {generation} is the served one", "name another; tidings projections list shows them")
     if generation not in registered.generations:
@@ -249,7 +249,7 @@ async def reset(estate: Estate, number: int) -> bool:
     await drop(estate, number)
     registered = await estate.registry.read()
     await estate.registry.put(Generation(registered.last + 1, "building"))
-    remarks().print("tidings projections rebuild timeline folds it")
+    remarks().print("tidings projections rebuild folds it")
     return True
 
 

@@ -73,7 +73,8 @@ def _model(name: str) -> Any:
 
 
 def _store(settings: Any, model: Any, reader: Any) -> Any:
+    from infra.private import private_folder
     from infra.sqlite.model_store import SqliteModelStore
 
-    settings.data.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.data)
     return SqliteModelStore(settings.data / f"model-{model.name}-{model.version}.db", reader.incarnation)

@@ -13,7 +13,14 @@ projections = typer.Typer(
     help="Look after the read models: rebuild, compare, exchange.", no_args_is_help=True, rich_markup_mode=None
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A read model, such as timeline.")]
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]",
+        help="A read model, such as timeline: not needed, as one fold makes all of them.",
+        show_default=False,
+    ),
+]
 GenerationOption = Annotated[
     int | None,
     typer.Option(
@@ -25,7 +32,7 @@ GenerationArgument = Annotated[int, typer.Argument(metavar="GENERATION")]
 
 @projections.command()
 def rebuild(
-    name: Name,
+    name: Name = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; each folds some partitions.")] = 1,
     as_json: Json = False,
     data: Data = None,
@@ -39,7 +46,8 @@ def rebuild(
         from infra.cli import generations
 
         settings = settings_of(data)
-        generations.check_name(name)
+        if name is not None:
+            generations.check_name(name)
         generations.run(settings, lambda estate: generations.rebuild(estate, settings, workers, as_json))
 
 

@@ -55,7 +55,7 @@ async def repair(estate: Estate, chat_id: str, as_json: bool) -> bool:
                 await _Repair(estate, views, truth, done).run(rests)
             except BeyondRepair as error:
                 raise Fault(
-                    str(error), "tidings projections rebuild timeline makes a generation without it, to switch to"
+                    str(error), "tidings projections rebuild makes a generation without it, to switch to"
                 ) from error
             finally:
                 truth.close()

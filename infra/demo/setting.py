@@ -7,7 +7,6 @@ stopped: what was said already is said again under the same ids, and the fold dr
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
@@ -23,6 +22,7 @@ from events.ids import direct_chat_id, uuid7
 from infra.app import App
 from infra.demo.script import PEOPLE, SCENES, STARS, Scene
 from infra.layout import demo_file
+from infra.private import write_private
 
 logger = logging.getLogger(__name__)
 
@@ -128,6 +128,4 @@ def _read(path: Path) -> Made:
 
 def _write(path: Path, made: Made) -> None:
     """Whole or not at all."""
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(made)))
-    os.replace(temporary, path)
+    write_private(path, msgspec.json.format(msgspec.json.encode(made)))

@@ -62,6 +62,10 @@ class Estate(Protocol):
     async def is_served(self) -> bool:
         """Whether somebody runs who folds generations that are followed."""
 
+    async def damage(self) -> str:
+        """What is wrong with the files that log and served views lie in; empty where nothing is, or where they are not
+        ours to look into."""
+
     async def close(self) -> None: ...
 
 

@@ -14,11 +14,13 @@ from events.log import Position
 from infra.estate import Busy, NoViews, ToolStore
 from infra.layout import log_file, views_file
 from infra.sqlite.chat_views import SqliteChatViews
-from infra.sqlite.database import DataDirectoryInUse, DirectoryLock, is_served
+from infra.sqlite.database import DataDirectoryInUse, DirectoryLock, is_served, quick_check
 from infra.sqlite.log import SqliteLog
+from infra.sqlite.log_reader import WAY_OUT as LOG_WAY_OUT
 from infra.sqlite.log_reader import SqliteLogReader
 from infra.sqlite.operators import POLL_S, Operators
 from infra.sqlite.registry import FileRegistry
+from infra.sqlite.view_tables import WAY_OUT as VIEWS_WAY_OUT
 from infra.sqlite.views import SqliteViews
 from streams.batch import Discards
 from streams.log_reader import LogReader
@@ -107,6 +109,13 @@ class EmbeddedEstate:
 
     async def is_served(self) -> bool:
         return is_served(self._data)[0]
+
+    async def damage(self) -> str:
+        served = (await self.registry.read()).served
+        for path, way_out in ((log_file(self._data), LOG_WAY_OUT), (views_file(self._data, served), VIEWS_WAY_OUT)):
+            if path.exists() and (wrong := await asyncio.to_thread(quick_check, path, way_out)):
+                return f"{path} is damaged ({wrong}): {way_out}"
+        return ""
 
     async def close(self) -> None:
         for views in (*self._read.values(), *self._folded.values()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
-import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +15,15 @@ from sqlalchemy.exc import TimeoutError as QueueTimeout
 
 from commands.errors import Corrupt, Invalid, TidingsError, Unavailable, UsernameTaken
 from infra.master_key import MasterKey
+from infra.private import private_file
 from infra.sql.migrate import upgrade
 from infra.sql.places import Place, T, Work
 from infra.sql.postgres_place import PostgresPlace
 from infra.sql.replicas import PATIENCE_S as REPLICA_PATIENCE_S
 from infra.sql.replicas import Replica, Replicas
 from infra.sql.sqlite_place import SqlitePlace
-from infra.sql.tables import InstallationRow
+from infra.sql.tables import InstallationRow, UserRow
+from infra.sqlite.database import Damaged, Unusable, meaning, translated
 
 BUSY_MS = 5000
 _TAKEN: dict[str, type[TidingsError]] = {"name_mac": UsernameTaken, "username": UsernameTaken}
@@ -32,9 +34,14 @@ _AWAY = (OperationalError, InterfaceError, QueueTimeout, OSError)
 log = logging.getLogger(__name__)
 
 
+WAY_OUT = "nothing but a backup brings it back: tidings restore BACKUP --data NEW (docs/operating.md, A damaged file)"
+"""Where the accounts' file is damaged."""
+
+
 @contextmanager
-def driver_errors() -> Iterator[None]:
-    """The one place where errors of SQL drivers become ours; what is not expected passes as it is."""
+def driver_errors(file: Path | None = None) -> Iterator[None]:
+    """The one place where errors of SQL drivers become ours; what is not expected passes as it is. `file`: of SQLite's
+    accounts."""
     try:
         yield
     except IntegrityError as error:
@@ -42,14 +49,20 @@ def driver_errors() -> Iterator[None]:
             if column in str(error.orig):
                 raise kind from error
         raise
+    except DBAPIError as error:
+        lasting = None
+        if file is not None and isinstance(error.orig, sqlite3.Error):
+            lasting = meaning(error.orig, file, WAY_OUT)
+        if isinstance(lasting, Damaged | Unusable):
+            log.error("%s", lasting)
+            raise lasting from error
+        if not isinstance(error, _AWAY) and not error.connection_invalidated:
+            raise
+        log.warning("SQL is away: %s", error)
+        raise Unavailable("accounts cannot be reached right now") from error
     except _AWAY as error:
         log.warning("SQL is away: %s", error)
         raise Unavailable("accounts cannot be reached right now") from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            log.warning("SQL is away: %s", error)
-            raise Unavailable("accounts cannot be reached right now") from error
-        raise
 
 
 def place_of(url: str, *, busy_ms: int = BUSY_MS) -> Place:
@@ -73,17 +86,24 @@ class Database:
 
     @classmethod
     async def open(
-        cls, url: str, master_key: MasterKey, *, replica_urls: Sequence[str] = (), busy_ms: int = BUSY_MS
+        cls,
+        url: str,
+        master_key: MasterKey,
+        *,
+        replica_urls: Sequence[str] = (),
+        busy_ms: int = BUSY_MS,
+        may_be_new: bool = True,
     ) -> Database:
         """Connect, bring the tables up to date, and check that the master key is theirs.
 
-        Replicas need not be there yet. Raises Unavailable, Corrupt, Invalid.
+        Replicas need not be there yet. `may_be_new`: one without users is a beginning; else its users got
+        lost. Raises Unavailable, Corrupt, Invalid.
         """
         replicas = [_replica_of(each) for each in replica_urls]
         place = place_of(url, busy_ms=busy_ms)
         database = cls(place, Replicas(place, replicas) if replicas else None)
         try:
-            await database.write(lambda db: _set_up(db, master_key))
+            await database.write(lambda db: _set_up(db, master_key, may_be_new))
             await database.scrub()
             if database._replicas is not None:
                 await database._replicas.start()
@@ -94,7 +114,7 @@ class Database:
 
     async def read(self, work: Work[T]) -> T:
         """What `work` finds. Raises Unavailable."""
-        with driver_errors():
+        with driver_errors(self._place.file):
             return await self._place.read(work)
 
     @property
@@ -103,13 +123,13 @@ class Database:
 
     async def browse(self, work: Work[T]) -> T:
         """As `read`, perhaps some seconds late: may come from a replica. Raises Unavailable."""
-        with driver_errors():
+        with driver_errors(self._place.file):
             return await (self._replicas or self._place).read(work)
 
     async def write(self, work: Work[T]) -> T:
         """A transaction: all of it is durable on return, or none. Raises Unavailable and the meaning of a broken
         constraint."""
-        with driver_errors():
+        with driver_errors(self._place.file):
             return await self._place.write(work)
 
     async def scrub(self) -> bool:
@@ -140,8 +160,9 @@ def _replica_of(url: str) -> Replica:
 
 
 def sqlite_url(path: Path) -> str:
-    """The URL of a file, which only its owner may read; made if need be."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    """The URL of a file, which only its owner may read; made if need be. Raises Unusable."""
+    with translated(path):
+        private_file(path)
     return f"sqlite:///{path}"
 
 
@@ -152,8 +173,14 @@ def _empty_write_ahead_log(db: Connection) -> bool:
     return not busy
 
 
-def _set_up(db: Connection, master_key: MasterKey) -> None:
+def _set_up(db: Connection, master_key: MasterKey, may_be_new: bool) -> None:
     upgrade(db)
+    # Users that were erased keep their row; so where there is none, nobody was ever here.
+    if not may_be_new and db.scalar(select(UserRow.user_id).limit(1)) is None:
+        raise Corrupt(
+            f"there are no accounts in {db.engine.url.database}, though there is a log: name the right database, "
+            "or restore a backup (docs/operating.md, A damaged file)"
+        )
     name = "master_key"
     found = db.scalar(select(InstallationRow.value).where(InstallationRow.name == name))
     if found is None:

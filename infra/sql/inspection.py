@@ -22,6 +22,8 @@ class Inspection:
     newest: str | None
     fingerprint: bytes | None
     users: int
+    users_ever: bool
+    """Whether there was anybody, be it somebody who was erased since."""
 
 
 def read_only_url(path: Path) -> str:
@@ -33,7 +35,7 @@ async def look_at(url: str) -> Inspection:
     """Raises Unavailable."""
     place = place_of(url)
     try:
-        with driver_errors():
+        with driver_errors(place.file):
             return await place.read(_look)
     finally:
         await place.close()
@@ -42,8 +44,9 @@ async def look_at(url: str) -> Inspection:
 def _look(db: Connection) -> Inspection:
     revision = MigrationContext.configure(db).get_current_revision()
     newest = ScriptDirectory.from_config(configuration()).get_current_head()
-    fingerprint, users = None, 0
+    fingerprint, users, users_ever = None, 0, False
     if inspect(db).has_table(InstallationRow.__tablename__):
         fingerprint = db.scalar(select(InstallationRow.value).where(InstallationRow.name == "master_key"))
         users = db.scalar(select(func.count()).select_from(UserRow).where(UserRow.erased_at.is_(None))) or 0
-    return Inspection(revision, newest, fingerprint, users)
+        users_ever = db.scalar(select(UserRow.user_id).limit(1)) is not None
+    return Inspection(revision, newest, fingerprint, users, users_ever)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -13,6 +14,10 @@ Work = Callable[[Connection], T]
 
 class Place(Protocol):
     """A pool of connections to one database. Raises the driver's errors, and TimeoutError where it took too long."""
+
+    @property
+    def file(self) -> Path | None:
+        """Where it lies, if it is one of SQLite's."""
 
     async def read(self, work: Work[T]) -> T:
         """Without a transaction that others would have to wait for."""

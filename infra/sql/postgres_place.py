@@ -35,6 +35,10 @@ class PostgresPlace:
         self.under_way = 0
         """Transactions that somebody waits for, or that could not be ended yet."""
 
+    @property
+    def file(self) -> None:
+        return None
+
     async def read(self, work: Work[T]) -> T:
         async def whole() -> T:
             async with self._engine.connect() as db:

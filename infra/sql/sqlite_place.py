@@ -13,7 +13,9 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
@@ -36,6 +38,12 @@ class SqlitePlace:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="accounts-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="accounts-reader")
         _prepare(self._engine, busy_ms)
+
+    @property
+    def file(self) -> Path | None:
+        name = self._engine.url.database
+        # Read-only ones are given as a URI.
+        return Path(unquote(urlsplit(name).path) if name.startswith("file:") else name) if name else None
 
     async def read(self, work: Work[T]) -> T:
         def whole() -> T:

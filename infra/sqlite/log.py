@@ -29,7 +29,7 @@ from events.log import Position, Record
 from events.partitioner import partition_of
 from infra.sqlite.committer import CHECKPOINT_BYTES, Checkpoints, Committer
 from infra.sqlite.database import connect, connect_read_only, translated
-from infra.sqlite.log_reader import SHIFT, stored_end, stored_latest_ms, stored_meta, stored_records
+from infra.sqlite.log_reader import SHIFT, WAY_OUT, stored_end, stored_latest_ms, stored_meta, stored_records
 from streams.measures import LogMeasures
 
 _SCHEMA = """
@@ -123,13 +123,13 @@ class SqliteLog:
         self._open(partitions)
 
     def _open(self, partitions: int) -> None:
-        with translated():
-            self._db = connect(self._path, "FULL")
+        with translated(self._path, WAY_OUT):
+            self._db = connect(self._path, "FULL", way_out=WAY_OUT)
             self._db.executescript(_SCHEMA)
             fresh = {"incarnation": str(uuid.uuid4()), "partitions": str(partitions)}
             self._db.executemany("INSERT OR IGNORE INTO log_meta VALUES (?, ?)", fresh.items())
             self.incarnation, self.partitions = stored_meta(self._db)
-            self._reader = connect_read_only(self._path)
+            self._reader = connect_read_only(self._path, way_out=WAY_OUT)
             self._next = [stored_end(self._db, partition) for partition in range(self.partitions)]
             self._durable = list(self._next)
             self._latest_ms = stored_latest_ms(self._reader, self.partitions)
@@ -274,7 +274,7 @@ class SqliteLog:
 
     def read_stored(self, partition: int, offset: int, limit: int) -> list[Record]:
         """Read from the file. Raises Unavailable."""
-        with translated():
+        with translated(self._path, WAY_OUT):
             records = stored_records(self._reader, partition, offset, limit)
             if not records:
                 return records

@@ -15,6 +15,8 @@ from events.log import Record
 from infra.sqlite.database import connect_read_only, translated
 from streams.log_reader import NoLog
 
+WAY_OUT = "nothing but a backup brings it back: tidings restore BACKUP --data NEW (docs/operating.md, A damaged file)"
+"""Where the log is damaged."""
 SHIFT = 48
 """A record's `place` is `partition * 2^48 + offset`."""
 _MASK = (1 << SHIFT) - 1
@@ -69,9 +71,10 @@ class SqliteLogReader:
         """Raises NoLog, and Unavailable for a file that is no log."""
         if not path.exists():
             raise NoLog(f"there is no log in {path.parent}")
-        self._db = connect_read_only(path)
+        self._path = path
+        self._db = connect_read_only(path, way_out=WAY_OUT)
         try:
-            with translated():
+            with translated(self._path, WAY_OUT):
                 self.incarnation, self.partitions = stored_meta(self._db)
         except KeyError as error:
             self._db.close()
@@ -81,11 +84,11 @@ class SqliteLogReader:
             raise
 
     def ends(self) -> dict[int, int]:
-        with translated():
+        with translated(self._path, WAY_OUT):
             return {partition: stored_end(self._db, partition) for partition in range(self.partitions)}
 
     def records(self, partition: int, offset: int, limit: int) -> list[Record]:
-        with translated():
+        with translated(self._path, WAY_OUT):
             return stored_records(self._db, partition, offset, limit)
 
     def batches(self, partition: int, offset: int, end: int, key: str | None = None) -> Iterator[list[Record]]:
@@ -104,7 +107,7 @@ class SqliteLogReader:
         while offset < end:
             until = min(offset + _LOOK_THROUGH, end)
             records, size = [], 0
-            with translated():
+            with translated(self._path, WAY_OUT):
                 cursor = self._db.execute(
                     "SELECT place, timestamp_ms, value FROM records WHERE place >= ? AND place < ? AND key = ? "
                     "ORDER BY place",
@@ -123,7 +126,7 @@ class SqliteLogReader:
 
     def offsets_at(self, at_ms: int) -> dict[int, int]:
         """By binary search: append times do not decrease within a log."""
-        with translated():
+        with translated(self._path, WAY_OUT):
             return {partition: self._offset_at(partition, at_ms) for partition in range(self.partitions)}
 
     def _offset_at(self, partition: int, at_ms: int) -> int:

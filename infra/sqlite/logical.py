@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from infra.sqlite.database import translated
-from infra.sqlite.view_tables import HEAD, MEMBER
+from infra.sqlite.database import file_of, translated
+from infra.sqlite.view_tables import HEAD, MEMBER, WAY_OUT
 
 _LOGICAL = {
     "positions": "SELECT partition, next_offset FROM positions ORDER BY 1",
@@ -37,12 +37,12 @@ def logical_rows(db: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
     Raises Unavailable.
     """
     for table, query in _LOGICAL.items():
-        with translated():
+        with translated(file_of(db), WAY_OUT):
             for row in db.execute(query):
                 yield table, *row
 
 
 def count_rows(db: sqlite3.Connection) -> int:
     """How many rows `logical_rows` gives. Raises Unavailable."""
-    with translated():
+    with translated(file_of(db), WAY_OUT):
         return sum(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in _LOGICAL)

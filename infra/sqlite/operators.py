@@ -17,7 +17,7 @@ from infra.sqlite.database import connect, translated
 
 FILE = "operators.db"
 POLL_S = 0.5
-_WAY_OUT = "put it back from a backup; without it, records that were discarded count again"
+WAY_OUT = "put it back from a backup; without it, records that were discarded count again"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS to_append (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, value BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS discards (
@@ -76,8 +76,8 @@ class Operators:
     def _run(self, statement: str, *values: object) -> list[Any]:
         if statement.startswith("SELECT") and not self._path.exists():
             return []
-        with translated(self._path, _WAY_OUT):
-            db = connect(self._path, "FULL", way_out=_WAY_OUT)
+        with translated(self._path, WAY_OUT):
+            db = connect(self._path, "FULL", way_out=WAY_OUT)
             try:
                 db.executescript(_SCHEMA)
                 return db.execute(statement, values).fetchall()

@@ -17,6 +17,7 @@ import msgspec
 
 from commands.errors import Unavailable
 from infra.layout import views_file
+from infra.private import private_file, write_private
 from infra.sqlite.database import is_served
 from streams.registry import Generation, Registered, ServedGeneration
 
@@ -87,6 +88,7 @@ class FileRegistry:
             return
         fresh = self._data / f"{_READER}.new"
         with _unavailable(self._data / _READER):
+            private_file(fresh)
             fresh.write_text(f"{reader} {generation}\n")
             fresh.replace(self._data / _READER)
         self._told = reader, generation
@@ -113,13 +115,8 @@ class FileRegistry:
     def _write(self, found: Registered, **changed: Any) -> None:
         made = replace(found, **changed)
         stored = _Stored(made.served, made.previous, made.last, list(made.generations.values()))
-        fresh = self._path.with_name(FILE + ".new")
         with _unavailable(self._path):
-            with fresh.open("wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
+            write_private(self._path, msgspec.json.format(msgspec.json.encode(stored), indent=2) + b"\n")
 
 
 @contextmanager

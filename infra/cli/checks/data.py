@@ -12,21 +12,29 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from commands.errors import TidingsError, Unavailable
+from commands.errors import Corrupt, TidingsError, Unavailable
 from events.log import Record
+from infra import whole
 from infra.cli.checks import Check
-from infra.layout import JWT_SECRET, MASTER_KEY, accounts_file, log_file, views_file
+from infra.layout import JWT_SECRET, MASTER_KEY, accounts_file, log_file, ours, push_file, views_file
 from infra.master_key import MasterKey
+from infra.private import open_to_others
 from infra.secrets import parse_secret
 from infra.settings import Settings
+from infra.sql.database import WAY_OUT as ACCOUNTS_WAY_OUT
 from infra.sql.inspection import Inspection, look_at, read_only_url
-from infra.sqlite.database import is_served
+from infra.sqlite.database import Damaged, Unusable, connect_read_only, is_served, quick_check
 from infra.sqlite.log_reader import SqliteLogReader
+from infra.sqlite.operators import FILE as OPERATORS
+from infra.sqlite.operators import WAY_OUT as OPERATORS_WAY_OUT
+from infra.sqlite.push_file import WAY_OUT as PUSH_WAY_OUT
 from infra.sqlite.registry import FileRegistry
 from infra.sqlite.views_snapshot import ViewsSnapshot
 
 GIB = 1024**3
 LITTLE_SPACE, NO_SPACE = GIB, GIB // 10
+READ_THROUGH = 4 * GIB
+"""Larger files are left to `tidings audit` and `tidings backup`."""
 MUCH_LAG = 1_000
 """Records that the views of a running server may be behind in passing."""
 CLOCK_S = 5.0
@@ -44,6 +52,19 @@ def directory(data: Path) -> Check:
     if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
         return Check("data", "fail", f"{data} is not yours to write", "become its owner, or choose another")
     return Check("data", "ok", str(data.resolve()))
+
+
+def private(data: Path) -> Check:
+    if not data.exists():
+        return Check("private", "ok", "made for its owner alone")
+    kept, alone = ours(data)
+    # The folder keeps others from all that is in it.
+    loose = list(open_to_others([data])) and (list(open_to_others(kept)) or [data])
+    if not loose:
+        return Check("private", "ok", "nobody but its owner may read it")
+    mode = stat.S_IMODE(loose[0].stat().st_mode)
+    mend = "tidings serve mends it at its next start" if alone else f"chmod 700 {data}, or take a folder for it alone"
+    return Check("private", "warn", f"others may read {loose[0]} (mode {mode:04o})", mend)
 
 
 def space(data: Path) -> Check:
@@ -67,7 +88,7 @@ def server(data: Path) -> Check:
 
 def secrets(settings: Settings) -> list[Check]:
     data = settings.data
-    sealed = accounts_file(data).exists()
+    sealed = whole.needs_master_key(data, accounts_elsewhere=settings.accounts_url is not None)
     return [
         _secret(data / MASTER_KEY, "TIDINGS_MASTER_KEY", settings.master_secret is not None, sealed),
         _secret(data / JWT_SECRET, "TIDINGS_JWT_SECRET", settings.token_secret is not None, False),
@@ -81,6 +102,8 @@ def _secret(path: Path, variable: str, is_given: bool, is_needed: bool) -> Check
         mode = stat.S_IMODE(path.stat().st_mode)
         parse_secret(path.read_text(encoding="ascii"))
     except FileNotFoundError:
+        if path.is_symlink():
+            return Check(path.name, "fail", "a link that leads nowhere", f"put it back, or set {variable}")
         if is_needed:
             mend = f"put it back from your backup, or set {variable}: without it nobody reads what was written"
             return Check(path.name, "fail", "missing, and the accounts are sealed under it", mend)
@@ -94,10 +117,19 @@ def _secret(path: Path, variable: str, is_given: bool, is_needed: bool) -> Check
 
 def accounts(settings: Settings) -> Check:
     path = accounts_file(settings.data)
-    if settings.accounts_url is None and not path.exists():
+    if settings.accounts_url is None and not whole.has_content(path):
+        try:
+            whole.check_accounts(settings.data)
+        except Corrupt as error:
+            return _incomplete("accounts", error)
         return Check("accounts", "ok", "made at the first start")
     try:
         found = asyncio.run(look_at(settings.accounts_url or read_only_url(path)))
+        if settings.accounts_url is None and (trouble := _read_through("accounts", path, ACCOUNTS_WAY_OUT)):
+            return trouble
+    except (Damaged, Unusable) as error:
+        mend = f"{ACCOUNTS_WAY_OUT}; TIDINGS_ACCOUNTS_URL names another database"
+        return Check("accounts", "fail", f"cannot be read: {error}", mend)
     except (TidingsError, SQLAlchemyError, ImportError) as error:
         cause = error.__cause__ or error
         return Check("accounts", "fail", f"cannot be read: {cause}", "check TIDINGS_ACCOUNTS_URL and its server")
@@ -115,6 +147,10 @@ def _accounts(found: Inspection, settings: Settings) -> Check:
     if master is not None and used is not None and not hmac.compare_digest(MasterKey(master).fingerprint, used):
         mend = f"put the right {MASTER_KEY} back, or set TIDINGS_MASTER_KEY"
         return Check("accounts", "fail", "made with another master key than the one here", mend)
+    path, log = accounts_file(settings.data), log_file(settings.data)
+    lost = not found.users_ever and settings.accounts_url is None and whole.has_events(log)
+    if lost and not whole.comes_without_accounts(log):
+        return Check("accounts", "fail", f"there is a log, and nobody in {path.name}", ACCOUNTS_WAY_OUT)
     users = f"{found.users} user{'' if found.users == 1 else 's'}"
     if found.revision != found.newest:
         standing = found.revision or "no migration"
@@ -122,9 +158,13 @@ def _accounts(found: Inspection, settings: Settings) -> Check:
     return Check("accounts", "ok", f"{users}; tables up to date ({found.revision})")
 
 
-def log_and_views(data: Path, now: datetime) -> list[Check]:
+def log_and_views(data: Path, now: datetime, *, accounts_elsewhere: bool = False) -> list[Check]:
     """The log, the clock as against the log's, and the views as against its end."""
     path = log_file(data)
+    try:
+        whole.check(data, accounts_elsewhere=accounts_elsewhere)
+    except Corrupt as error:
+        return [_incomplete("log", error), _clock(now, None)]
     if not path.exists():
         return [Check("log", "ok", "made at the first start"), _clock(now, None)]
     try:
@@ -132,6 +172,8 @@ def log_and_views(data: Path, now: datetime) -> list[Check]:
     except Unavailable as error:
         return [Check("log", "fail", f"cannot be read: {error}", "restore log.db from your backup"), _clock(now, None)]
     try:
+        if trouble := _read_through("log", path, "restore log.db from your backup"):
+            return [trouble, _clock(now, None)]
         views = _views(data, reader)  # before the end is read: the views are never ahead of it
         ends = reader.ends()
         last = [record for p, end in ends.items() if end for record in reader.records(p, end - 1, 1)]
@@ -142,6 +184,33 @@ def log_and_views(data: Path, now: datetime) -> list[Check]:
         return [Check("log", "fail", f"cannot be read: {error}", "restore log.db from your backup"), _clock(now, None)]
     finally:
         reader.close()
+
+
+def others(data: Path) -> list[Check]:
+    """What is there besides, and damaged: nothing where all is well."""
+    found = []
+    for path, way_out in ((push_file(data), PUSH_WAY_OUT), (data / OPERATORS, OPERATORS_WAY_OUT)):
+        if path.exists() and (trouble := _read_through(path.stem, path, way_out)):
+            found.append(trouble)
+    return found
+
+
+def _incomplete(name: str, error: Corrupt) -> Check:
+    what, _, mend = str(error).partition(": ")
+    return Check(name, "fail", what, mend)
+
+
+def _read_through(name: str, path: Path, mend: str) -> Check | None:
+    """What SQLite finds wrong in a file. Reads all of it, but of a very large one only that it can be opened."""
+    try:
+        if path.is_dir() or path.stat().st_size < READ_THROUGH:
+            wrong = quick_check(path)
+        else:
+            connect_read_only(path).close()
+            wrong = ""
+    except Unavailable as error:
+        return Check(name, "fail", f"cannot be read: {error}", mend)
+    return Check(name, "fail", f"{path.name} is damaged: {wrong}", mend) if wrong else None
 
 
 def _time(record: Record) -> int:
@@ -161,7 +230,10 @@ def _clock(now: datetime, last: Record | None) -> Check:
 
 
 def _views(data: Path, reader: SqliteLogReader) -> Check:
-    path = views_file(data, FileRegistry(data).look().served)
+    try:
+        path = views_file(data, FileRegistry(data).look().served)
+    except Unavailable as error:
+        return Check("views", "fail", str(error), "put generations.json back, or remove it")
     rebuilt = f"stop the server and remove {path.name}: it is folded anew from the log"
     if not path.exists():
         return Check("views", "ok", "folded from the log at the next start")
@@ -170,6 +242,8 @@ def _views(data: Path, reader: SqliteLogReader) -> Check:
     except Unavailable as error:
         return Check("views", "fail", f"cannot be read: {error}", rebuilt)
     try:
+        if trouble := _read_through("views", path, rebuilt):
+            return trouble
         if views.incarnation != reader.incarnation:
             return Check("views", "fail", "folded from another log", rebuilt)
         parked = views.parked()

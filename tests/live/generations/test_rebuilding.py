@@ -20,6 +20,7 @@ from infra.layout import log_file, views_file
 from infra.sqlite.chat_views import SqliteChatViews
 from infra.sqlite.log import SqliteLog
 from infra.sqlite.views import SqliteViews
+from infra.whole import note_without_accounts
 from projections.fold import fold_record
 from streams.rebuild import catch_up
 from tests.support.cli import Done, Started, run, started
@@ -37,6 +38,7 @@ def make(data: Path, events: list[tuple[str, bytes]]) -> None:
         await catch_up(log, views)
         views.close()
         await log.close()
+        note_without_accounts(log_file(data))
 
     asyncio.run(work())
 
