@@ -158,7 +158,8 @@ class FileRow(Table):
 
 
 class InstallationRow(Table):
-    """Facts about the database itself: `master_key` is the fingerprint of the key that it was made with."""
+    """Facts about the database itself: `master_key` is the fingerprint of the key that it was made with, `oldest_code`
+    the oldest revision whose code works with it (`infra.sql.migrate`)."""
 
     __tablename__ = "installation"
 

@@ -147,11 +147,16 @@ def _accounts(found: Inspection, settings: Settings) -> Check:
     if master is not None and used is not None and not hmac.compare_digest(MasterKey(master).fingerprint, used):
         mend = f"put the right {MASTER_KEY} back, or set TIDINGS_MASTER_KEY"
         return Check("accounts", "fail", "made with another master key than the one here", mend)
+    if found.too_new:
+        what, _, mend = found.too_new.partition(": ")
+        return Check("accounts", "fail", what, mend)
     path, log = accounts_file(settings.data), log_file(settings.data)
     lost = not found.users_ever and settings.accounts_url is None and whole.has_events(log)
     if lost and not whole.comes_without_accounts(log):
         return Check("accounts", "fail", f"there is a log, and nobody in {path.name}", ACCOUNTS_WAY_OUT)
     users = f"{found.users} user{'' if found.users == 1 else 's'}"
+    if found.newer:
+        return Check("accounts", "ok", f"{users}; tables of a newer release ({found.revision}), which this one can use")
     if found.revision != found.newest:
         standing = found.revision or "no migration"
         return Check("accounts", "warn", f"{users}; tables at {standing} of {found.newest}", "tidings serve migrates")

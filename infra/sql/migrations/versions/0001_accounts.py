@@ -8,6 +8,7 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+oldest_code = "0001"
 
 ID = sa.String(36)
 INSTANT = sa.DateTime(timezone=True)
