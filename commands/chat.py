@@ -34,6 +34,9 @@ MAX_BROADCAST_RECEIPTS = 100
 """In larger chats receipts are kept but not broadcast, and status stays `SENT`."""
 
 
+NOBODY = ("", 0, 0)
+
+
 class Member(msgspec.Struct, frozen=True, gc=False):
     """A current member. Marks are watermarks: everything up to them is delivered, or read."""
 
@@ -74,6 +77,9 @@ class Chat:
     void: int = 0
     repeated: int = 0
     members: dict[str, Member] = field(default_factory=dict)
+    left: tuple[str, int, int] = field(default=NOBODY, compare=False)
+    """Who left last, and how far that member had got: (user id, delivered, read). Views need no column for it, for
+    they keep the rows of those who left; they may give it only where one member is left."""
 
     @property
     def exists(self) -> bool:
@@ -82,8 +88,12 @@ class Chat:
     def others_marks(self, user_id: str) -> tuple[int, int]:
         """(delivered, read) that every other current member has reached; zeros where that is not told.
 
-        Joining sets a member's marks to the join, so later members hold nothing back.
+        Joining sets a member's marks to the join, so later members hold nothing back. Where nobody else is left,
+        what the last of them had got to holds on: a status never goes back (ADR 0058).
         """
+        if len(self.members) == 1:
+            last, delivered, read = self.left
+            return (0, 0) if last == user_id else (delivered, read)
         if not 1 < len(self.members) <= MAX_BROADCAST_RECEIPTS:
             return 0, 0
         delivered = read = -1
@@ -149,6 +159,7 @@ def evolve(chat: Chat, actor_id: str, data: EventData, occurred_us: int, read_n:
         case MemberLeft(user_id) | MemberRemoved(user_id):
             _number(chat, occurred_us)
             gone = chat.members.pop(user_id)
+            chat.left = (user_id, gone.delivered_seq, gone.read_seq)
             heir = successor(chat) if gone.role == "owner" else None
             if heir is None:
                 return (user_id,)

@@ -79,8 +79,12 @@ def _by_chat(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 def _chat(rows: list[Row]) -> Chat:
     chat = Chat(id_of(rows[0][0]), *rows[0][2:_LEFT])
+    left_seq = 0
     for row in rows:
         if row[_LEFT] == 0:  # null where the chat has no member at all
             member = Member(*row[_LEFT + 1 :])
             chat.members[member.user_id] = member
+        elif row[_LEFT] is not None and row[_LEFT] > left_seq:
+            left_seq, gone = row[_LEFT], Member(*row[_LEFT + 1 :])
+            chat.left = (gone.user_id, gone.delivered_seq, gone.read_seq)
     return chat

@@ -17,6 +17,7 @@ from projections.logical import hash_of
 from projections.ports import Entry, FileUse, FirstUse, MemberRow, Membership, Page, Parked, Refused, Summary
 
 _PAGE_BYTES = 1024 * 1024
+_LEFT_LAST = "FROM members WHERE k = {k} AND left_seq IS NOT NULL ORDER BY left_seq DESC LIMIT 1"
 KEYS_KEPT = 100_000
 """Chats whose keys are remembered; any of them may be forgotten at any time, so nobody relies on one being there."""
 
@@ -60,6 +61,10 @@ class SqliteChatViews:
             )
             for key, *member in rows:
                 by_key[key].members[member[0]] = Member(*member)
+        for key, chat in by_key.items():
+            if len(chat.members) == 1:
+                for row in self._rows(f"SELECT user_id, delivered_seq, read_seq {_LEFT_LAST.format(k='?')}", (key,)):
+                    chat.left = row
         return found
 
     async def first_uses(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], FirstUse]:
@@ -107,11 +112,16 @@ class SqliteChatViews:
             "FROM members o WHERE o.k = c.k AND o.left_seq IS NULL AND o.user_id != m.user_id "
             f"AND c.member_count <= {MAX_BROADCAST_RECEIPTS}"
         )
+        alone = "SELECT {} " + _LEFT_LAST.format(k="c.k")
+        marks = ", ".join(
+            f"coalesce((SELECT min(o.{mark}) {others}), CASE c.member_count WHEN 1 THEN ({alone.format(mark)}) END)"
+            for mark in ("delivered_seq", "read_seq")
+        )
         found = []
         for chunk in _chunks(chat_ids):
             rows = self._rows(
-                f"SELECT c.chat_id, c.member_count, (SELECT min(o.delivered_seq) {others}), "
-                f"(SELECT min(o.read_seq) {others}), {head}, {member} FROM chats c JOIN members m USING (k) "
+                f"SELECT c.chat_id, c.member_count, {marks}, {head}, {member} "
+                "FROM chats c JOIN members m USING (k) "
                 f"WHERE m.user_id = ? AND m.left_seq IS NULL AND c.chat_id IN ({_marks(chunk)})",
                 (user_id, *chunk),
             )

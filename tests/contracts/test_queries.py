@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -320,6 +321,41 @@ async def test_others_marks_are_the_lowest_and_hidden_below_ones_own_view(fold: 
     assert (item.others_delivered_seq, item.others_read_seq) == (3, 2)
     (item,) = (await inbox(views, CLEO, None, 9)).items
     assert (item.others_delivered_seq, item.others_read_seq) == (0, 0)
+
+
+@pytest.mark.parametrize("how", [(), ("erased",)])
+async def test_what_was_read_stays_so_when_the_last_reader_leaves(fold: Folder, how: tuple[Any, ...]) -> None:
+    history = talk(History(), "jmm")  # Cleo joins at seq 2, Ana writes seq 3, Ben seq 4
+    for reader, data in ((CLEO, MessageDelivered(4)), (BEN, MessageRead(4))):
+        history.add(reader, data)
+    views = await fold(history)
+
+    async def marks(reader: str = ANA) -> list[tuple[int, int]]:
+        await fold(history)
+        (item,) = (await inbox(views, reader, None, 9)).items
+        chat = await views.chat(ROOM)
+        assert chat is not None
+        return [(item.others_delivered_seq, item.others_read_seq), chat.others_marks(reader)]
+
+    assert await marks() == [(4, 2)] * 2
+    # Who leaves without having read holds nothing up; the last to leave leaves behind what is so.
+    history.add(CLEO, MemberLeft(CLEO, *how))
+    assert await marks() == [(4, 4)] * 2
+    history.add(BEN, MemberLeft(BEN, *how))
+    assert await marks() == [(4, 4)] * 2
+    history.add(ANA, message(history))
+    assert await marks() == [(4, 4)] * 2
+    # Whoever comes now begins there.
+    history.add(CLEO, MemberJoined(CLEO))
+    assert await marks() == [(8, 8)] * 2
+    history.add(ANA, message(history))
+    assert await marks() == [(8, 8)] * 2
+    # For oneself one is not another.
+    history.add(ANA, MemberRemoved(CLEO))
+    assert await marks() == [(8, 8)] * 2
+    history.add(ANA, MemberLeft(ANA))
+    history.add(ANA, MemberJoined(ANA))
+    assert (await marks())[0][1] <= 9
 
 
 async def test_activity_is_the_time_of_the_last_numbered_event(fold: Folder) -> None:

@@ -100,6 +100,14 @@ def test_time_never_runs_backwards() -> None:
     assert chat.at_us == 5_000_000
 
 
+def test_what_the_last_reader_had_read_stays_read() -> None:
+    read = (CREATED, SENT, (BEN, MessageRead(2)))
+    for leaving in ((BEN, MemberLeft(BEN, "erased")), (ANA, MemberRemoved(BEN))):
+        assert chat_after(*read, leaving).others_marks(ANA) == (2, 2)
+    unread = (CREATED, SENT, (BEN, MessageDelivered(2)), (BEN, MemberLeft(BEN)))
+    assert chat_after(*unread).others_marks(ANA) == (2, 1)
+
+
 def test_the_others_marks_are_the_lowest_of_the_others() -> None:
     chat = chat_after(CREATED, (ANA, MemberAdded(CLEO)), SENT, (BEN, MessageRead(3)), (CLEO, MessageDelivered(3)))
     assert chat.others_marks(ANA) == (3, 2)

@@ -161,6 +161,39 @@ test("ticks of a group follow the slowest member, and nobody counts who has left
   assert.equal(chat.tick(3), "read");
 });
 
+test("ticks stay when the last reader leaves, or is erased and the chat is fetched anew", () => {
+  const chat = given(inboxItem({ chat: directValue({ head_seq: 9 }), others_delivered_seq: 9, others_read_seq: 5 }));
+  chat.takeReceipts([
+    { user_id: "ana", delivered_seq: 9, read_seq: 9 },
+    { user_id: "ben", delivered_seq: 9, read_seq: 5 },
+  ]);
+  const ticks = () => [5, 9].map((seq) => chat.tick(seq));
+  assert.deepEqual(ticks(), ["read", "delivered"]);
+  chat.take(eventFrame(10, "member.left", { user_id: "ben" }, { actor: "ben" }));
+  assert.deepEqual(ticks(), ["read", "delivered"]);
+  const members = [{ user_id: "ana", role: "member", joined_seq: 1 }];
+  chat.takeSnapshot(directValue({ head_seq: 11, member_count: 1, members }));
+  chat.takeHead({ head_seq: 11, read_seq: 9, others_delivered_seq: 0, others_read_seq: 0 });
+  assert.deepEqual(ticks(), ["read", "delivered"]);
+});
+
+test("ticks of a chat that was left by its last reader are as the server says", () => {
+  const members = [{ user_id: "ana", role: "member", joined_seq: 1 }];
+  const alone = chatValue({ head_seq: 9, member_count: 1, members });
+  const chat = given(inboxItem({ chat: alone, others_delivered_seq: 5, others_read_seq: 3 }));
+  chat.takeReceipts([{ user_id: "ana", delivered_seq: 9, read_seq: 9 }]);
+  assert.deepEqual(
+    [3, 5, 6].map((seq) => chat.tick(seq)),
+    ["read", "delivered", "sent"],
+  );
+});
+
+test("ticks stay when a chat grows large, and new messages stay at one", () => {
+  const chat = given(inboxItem({ chat: chatValue({ member_count: 100, members: null, head_seq: 9 }), others_read_seq: 9 }));
+  chat.take(eventFrame(10, "member.added", { user_id: "chi" }));
+  assert.deepEqual([chat.memberCount, chat.tick(9), chat.tick(11)], [101, "read", "sent"]);
+});
+
 test("an answer says that its author has read what came before", () => {
   const chat = given(inboxItem({ chat: directValue() }));
   chat.take(messageFrame(2, 1, { actor: "ana" }));

@@ -44,6 +44,7 @@ export class Chat {
   #isReadCounted = true;
   #othersDelivered = 0;
   #othersRead = 0;
+  #settled = { delivered: 0, read: 0 }; // what held when somebody came or went: a tick never goes back
   #receipts = null; // Map user_id → {delivered, read}
 
   constructor(chatId, meId) {
@@ -85,6 +86,7 @@ export class Chat {
       if (this.me && snapshot.me) this.me = { ...this.me, muted_until: snapshot.me.muted_until }; // no event tells of it
       return;
     }
+    this.#settled = this.#others();
     this.kind = snapshot.kind;
     this.title = snapshot.title;
     this.open = snapshot.open;
@@ -184,8 +186,14 @@ export class Chat {
   }
 
   #others() {
+    const { delivered, read } = this.#othersNow();
+    return { delivered: Math.max(delivered, this.#settled.delivered), read: Math.max(read, this.#settled.read) };
+  }
+
+  #othersNow() {
     if (this.memberCount > QUIET_SIZE) return { delivered: 0, read: 0 };
-    if (!this.#receipts || !this.members) return { delivered: this.#othersDelivered, read: this.#othersRead };
+    const told = { delivered: this.#othersDelivered, read: this.#othersRead };
+    if (!this.#receipts || !this.members) return told;
     let delivered = Infinity;
     let read = Infinity;
     for (const userId of this.members.keys()) {
@@ -194,7 +202,8 @@ export class Chat {
       delivered = Math.min(delivered, marks.delivered);
       read = Math.min(read, marks.read);
     }
-    return delivered === Infinity ? { delivered: 0, read: 0 } : { delivered, read };
+    if (delivered === Infinity) return told; // nobody else is left, and the server says what the last had got to
+    return { delivered: Math.max(delivered, told.delivered), read: Math.max(read, told.read) };
   }
 
   #takeOthers({ others_delivered_seq, others_read_seq }) {
@@ -210,6 +219,7 @@ export class Chat {
   }
 
   #evolve({ seq, event: { type, data, actor_id: actorId } }) {
+    if (type.startsWith("member.")) this.#settled = this.#others();
     switch (type) {
       case "chat.created":
         this.kind = data.kind;
