@@ -45,6 +45,7 @@ from infra.parts import Parts, Work
 from infra.passwords import Argon2Passwords
 from infra.past import LogTimeMachine
 from infra.patience import patiently
+from infra.push.erased import ErasedPushes
 from infra.push.role import open_role
 from infra.settings import Settings
 from infra.sql.accounts import SqlAccounts
@@ -253,6 +254,10 @@ async def running(
         pushing: dict[str, Work] = {}
         if parts.push is not None:
             queues = parts.push
+            if queues.forget is not None:
+                erased = ErasedPushes(queues.forget, keys.destroyed)
+                accounts.observers.append(erased.hear)
+                work["pushes of erased users"] = erased.run
             if demo:
                 queues = replace(queues, journal=services.demo_pushes.after(queues.journal))
             role = await open_role(

@@ -28,5 +28,7 @@ def open_queues(
     retries = SqliteQueue(file, RETRIES_TOPIC, len(DELAYS_S))
     tag, any_device = tag_of(incarnation), HeardOf()
     letters = {topic: SqliteDeadLetters(file, topic, now) for topic in (NOTIFICATIONS_TOPIC, RETRIES_TOPIC)}
-    queues = PushQueues(retries, SqliteHolder([notes, retries]), letters, tag, journal=SqliteJournal(file).note)
+    journal = SqliteJournal(file)
+    holder = SqliteHolder([notes, retries])
+    queues = PushQueues(retries, holder, letters, tag, journal=journal.note, forget=journal.forget)
     return Notifier(notes, tag, now, any_device), queues, any_device

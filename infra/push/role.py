@@ -13,6 +13,7 @@ from api.presence import Presence
 from commands.devices import DeviceStore
 from commands.errors import Unavailable
 from commands.sealing import Sealer
+from infra.push.erased import Forget
 from infra.push.providers import open_providers
 from infra.settings import Settings
 from projections.ports import ChatViews
@@ -38,6 +39,8 @@ class PushQueues:
     tag: str
     """Of the log that is folded."""
     journal: Journal | None = None
+    forget: Forget | None = None
+    """Where devices are noted down here: to overwrite those of users who were erased."""
 
 
 @dataclass(frozen=True, slots=True)

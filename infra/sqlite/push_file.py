@@ -60,6 +60,7 @@ class PushFile:
         db = connect(self._path, "FULL", _BUSY_S, WAY_OUT)
         try:
             with translated(self._path, WAY_OUT):
+                db.execute("PRAGMA secure_delete = ON")  # devices of erased users are to be nowhere
                 db.executescript(_SCHEMA)
             self._reader = connect_read_only(self._path, _BUSY_S, WAY_OUT)
         except BaseException:
@@ -98,6 +99,14 @@ class PushFile:
             at_rest = asyncio.Event()
             self._checkpoints.finish(self._db, at_rest.set)
             await at_rest.wait()
+
+    async def empty_write_ahead_log(self) -> None:
+        """Rid it of old pages, so that what was overwritten is nowhere; where somebody reads it, with the next call."""
+        async with self._turn:
+            if not self._is_open:
+                return
+            with translated(self._path, WAY_OUT):
+                await self._committer.run(lambda: self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """What is committed. Raises Unavailable."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -56,6 +56,31 @@ class SqliteJournal:
             db.execute("DELETE FROM outcomes WHERE number <= (SELECT max(number) FROM outcomes) - ?", (KEPT,))
 
         await self._file.write(insert)
+
+    async def forget(self, user_ids: Collection[str]) -> None:
+        """Overwrite which devices these users had, in all that is kept. Places stay, for they are counted. Raises
+        Unavailable."""
+        listed = list(user_ids)
+
+        def overwrite(db: sqlite3.Connection) -> None:
+            for start in range(0, len(listed), _AT_ONCE):
+                some = listed[start : start + _AT_ONCE]
+                marks = ",".join("?" * len(some))
+                db.execute(f"DELETE FROM outcomes WHERE user_id IN ({marks})", some)
+                for table in ("items", "dead_letters"):
+                    db.execute(_OVERWRITE.format(table=table, marks=marks), some)
+
+        await self._file.write(overwrite)
+        await self._file.empty_write_ahead_log()
+
+
+_AT_ONCE = 500
+_OVERWRITE = """
+UPDATE {table}
+SET value = CAST(json_set(CAST(value AS TEXT), '$.user_id', 'erased', '$.device_id', 'erased') AS BLOB)
+WHERE json_valid(CAST(value AS TEXT)) AND json_extract(CAST(value AS TEXT), '$.user_id') IN ({marks})
+"""
+"""A retry of nobody's is found to be in vain, as it is for a device that has gone."""
 
 
 class SqliteDeadLetters:
