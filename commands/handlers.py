@@ -192,6 +192,11 @@ class Commands:
         """Wait until the views have this record. False when time ran out."""
         return await self._progress.reach({position.partition: position.offset + 1}, timeout_s)
 
+    async def logged(self, ends: dict[int, int]) -> bool:
+        """Whether the log has all records below these offsets. Raises Unavailable."""
+        log_ends = await self._log.end()
+        return all(offset <= log_ends.get(partition, 0) for partition, offset in ends.items())
+
     async def refusal_at(self, chat_id: str, position: Position) -> str | None:
         """With which code the fold refused a folded record, or None."""
         return await self._outcomes.refusal_at(chat_id, position)

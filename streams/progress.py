@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 
 from commands.errors import Unavailable
@@ -12,6 +12,11 @@ from commands.errors import Unavailable
 ASK_AFTER_S = 0.1
 """Reports usually come within this; who waits longer asks the views, for reports are hints."""
 ASK_EVERY_S = 0.2
+
+MAX_WAITING = 10_000
+"""Calls that wait at once in a process; who comes on top of them is told at once that time ran out."""
+_FEW = 64
+"""So many that gave up may lie among those that wait before they are looked for."""
 
 Ask = Callable[[], Awaitable[Mapping[int, int]]]
 
@@ -25,6 +30,9 @@ class FoldProgress:
     def __init__(self, ask: Ask | None = None) -> None:
         self._reached: dict[int, int] = {}
         self._waiting: dict[int, list[tuple[int, int, asyncio.Future[None]]]] = {}
+        """Partition → a heap by offset. Who gave up stays in it for a while, see `_leave`."""
+        self._given_up: dict[int, int] = {}
+        """How many of them."""
         self._tie = count()
         self._ask = ask
         self._pending = 0
@@ -47,20 +55,30 @@ class FoldProgress:
         waiting = self._waiting.get(partition)
         while waiting and waiting[0][0] <= next_offset:
             future = heappop(waiting)[2]
-            if not future.done():
+            if future.done():
+                self._given_up[partition] -= 1
+            else:
                 future.set_result(None)
+        if waiting is not None and len(waiting) == self._given_up.get(partition, 0):
+            del self._waiting[partition]
+            self._given_up.pop(partition, None)
 
     async def reach(self, ends: dict[int, int], timeout_s: float) -> bool:
-        """Wait until every partition has reached its offset. False when time ran out."""
+        """Wait until every partition has reached its offset. False when time ran out, or too many wait already.
+
+        However it ends, nothing of the call is kept for long.
+        """
         loop = asyncio.get_running_loop()
-        pending: list[asyncio.Future[None]] = []
-        for partition, offset in ends.items():
-            if self._reached.get(partition, 0) < offset:
-                future: asyncio.Future[None] = loop.create_future()
-                heappush(self._waiting.setdefault(partition, []), (offset, next(self._tie), future))
-                pending.append(future)
-        if not pending:
+        missing = {partition: offset for partition, offset in ends.items() if self._reached.get(partition, 0) < offset}
+        if not missing:
             return True
+        if self._pending >= MAX_WAITING:
+            return False
+        pending: dict[asyncio.Future[None], int] = {}
+        for partition, offset in missing.items():
+            future: asyncio.Future[None] = loop.create_future()
+            heappush(self._waiting.setdefault(partition, []), (offset, next(self._tie), future))
+            pending[future] = partition
         self._pending += 1
         if self._ask is not None and self._asking is None:
             self._asking = loop.create_task(self._ask_while_needed(self._ask))
@@ -68,9 +86,22 @@ class FoldProgress:
             _, late = await asyncio.wait(pending, timeout=timeout_s)
         finally:
             self._pending -= 1
-            for future in pending:
-                future.cancel()
+            for future, partition in pending.items():
+                if not future.done():
+                    future.cancel()
+                    self._leave(partition)
         return not late
+
+    def _leave(self, partition: int) -> None:
+        """Somebody gave up. Those are looked for once they are as many as wait, which costs each of them little."""
+        waiting = self._waiting[partition]
+        gone = self._given_up[partition] = self._given_up.get(partition, 0) + 1
+        if gone == len(waiting):
+            del self._waiting[partition], self._given_up[partition]
+        elif gone > _FEW and gone * 2 > len(waiting):
+            waiting[:] = [entry for entry in waiting if not entry[2].done()]
+            heapify(waiting)
+            self._given_up[partition] = 0
 
     async def _ask_while_needed(self, ask: Ask) -> None:
         """One question at a time, for all who wait."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Header, Request, Response
 
@@ -11,6 +11,7 @@ from api.http.chat_shapes import PositionAnswer, answer, content
 from api.http.routing import Caller, Responses, problems
 from commands.errors import FieldError, Invalid, NoSuchChat, NotYet, TidingsError
 from commands.handlers import WAIT_S, Accepted
+from commands.ports import Progress
 from commands.sessions import Claims
 from events.log import Position
 
@@ -23,7 +24,7 @@ def parse_positions(text: str, partitions: int) -> dict[int, int]:
     """Partition → the offset that the views must reach, from `p1, p2`. Raises Invalid."""
     ends: dict[int, int] = {}
     try:
-        for part in text.split(",", MAX_POSITIONS):
+        for part in text.split(",", MAX_POSITIONS - 1):
             position = Position.parse(part.strip(" \t"))
             if position.partition >= partitions:
                 raise ValueError(f"the log has no partition {position.partition}")
@@ -32,6 +33,20 @@ def parse_positions(text: str, partitions: int) -> dict[int, int]:
         message = f"positions such as 0:17, separated by commas ({error})"
         raise Invalid(f"{HEADER}: {message}", errors=(FieldError(HEADER, message),)) from error
     return ends
+
+
+class Log(Protocol):
+    async def logged(self, ends: dict[int, int]) -> bool:
+        """Whether the log has all records below these offsets. Raises Unavailable."""
+
+
+async def settled(progress: Progress, log: Log, ends: dict[int, int]) -> None:
+    """Return once the views have all records below these offsets. Raises NotYet, at once where the log has no such
+    records: nobody gave such positions out, and they would be waited for in vain."""
+    if await progress.reach(ends, 0):
+        return
+    if not await log.logged(ends) or not await progress.reach(ends, WAIT_S):
+        raise NotYet("the views do not have these positions yet", retry_after_ms=1_000)
 
 
 async def chats_of(request: Request) -> ChatServices:
@@ -57,8 +72,7 @@ async def reader(
     given = request.headers.getlist(HEADER)  # lines of one name are one list
     if given:
         ends = parse_positions(",".join(given), chats.partitions)
-        if not await chats.progress.reach(ends, WAIT_S):
-            raise NotYet("the views do not have these positions yet", retry_after_ms=1_000)
+        await settled(chats.progress, chats.commands, ends)
     return caller
 
 
