@@ -15,13 +15,14 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from api.errors import UnsupportedMediaType
 from commands.errors import BadJson, FieldError, Invalid, TooLarge, UnknownField
 from commands.files import MAX_FILE_BYTES
+from commands.lines import is_seen, without_unfit
 
 ENVELOPE_BYTES = 64 * 1024
 """What stands around the file: boundaries and headers."""
 IDLE_S = 60.0
 """An upload of which nothing comes for so long is given up."""
 MAX_NAME_BYTES = 255
-_UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_JOINERS = "\u200c\u200d"
 _SEPARATORS = re.compile(r"[/\\]")
 
 
@@ -119,14 +120,15 @@ def clean_name(raw: bytes) -> str:
     for code in ("%22", "%0D", "%0A"):
         text = text.replace(code, unquote(code))
     text = _SEPARATORS.split(unicodedata.normalize("NFC", text))[-1]
-    # Besides controls: marks that turn the direction of reading, so that `gpj.exe` can pose as a picture.
-    text = "".join(char for char in text if unicodedata.category(char) not in _UNSHOWN).strip(". ")
+    # Also without what turns the direction of reading, so that `gpj.exe` cannot pose as a picture. Joiners stay: they
+    # are letters of some scripts and hold emoji together. A dot in front is part of a name, behind it is none.
+    text = without_unfit(text).strip().rstrip(". ")
     if len(text.encode()) > MAX_NAME_BYTES:
         stem, dot, ending = text.rpartition(".")
         ending = f"{dot}{ending}" if dot and len(ending.encode()) <= 16 else ""
         kept = (stem if ending else text).encode()[: MAX_NAME_BYTES - len(ending.encode())]
-        text = kept.decode("utf-8", "ignore") + ending
-    return text or "file"
+        text = kept.decode("utf-8", "ignore").rstrip(_JOINERS) + ending
+    return text if any(map(is_seen, text)) else "file"
 
 
 def check_announced(request: Request) -> None:

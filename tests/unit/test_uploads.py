@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import pairwise
+from urllib.parse import unquote
 
 import pytest
 from fastapi import Request
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.http.file_bytes import Content
 from api.http.uploads import Upload, check_announced, clean_name
 from commands.errors import BadJson, Invalid, TidingsError, TooLarge, UnknownField
 from commands.files import MAX_FILE_BYTES
+from commands.lines import line_fault
 
 TYPE = "multipart/form-data; boundary=here"
 PART = b'--here\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\nContent-Type: text/plain\r\n\r\n'
@@ -82,6 +86,17 @@ async def test_what_is_no_upload_is_refused(chunks: list[bytes], content_type: s
         ("photo\u202egpj.exe", "photogpj.exe"),
         ("cafe\u0301.txt", "café.txt"),
         ("사진.png", "사진.png"),
+        ("👨\u200d👩\u200d👧.png", "👨\u200d👩\u200d👧.png"),
+        ("می\u200cخواهم.pdf", "می\u200cخواهم.pdf"),  # noqa: RUF001
+        ("🏴\U000e0067\U000e0062\U000e007f.txt", "🏴\U000e0067\U000e0062\U000e007f.txt"),
+        (".gitignore", ".gitignore"),
+        ("..profile", "..profile"),
+        ("folder/.env", ".env"),
+        (" . ", "file"),
+        ("...", "file"),
+        ("\u200d\u200b", "file"),
+        ("name. .", "name"),
+        ("\u2067a\u2069\x85\u2028b", "ab"),
     ],
 )
 def test_a_name_is_shown_without_what_could_deceive(given_name: str, shown: str) -> None:
@@ -93,6 +108,26 @@ def test_a_long_name_keeps_its_ending_and_whole_characters() -> None:
     assert name.endswith("é.jpeg")
     assert 250 <= len(name.encode()) <= 255
     assert len(clean_name(b"x" * 999)) == 255
+
+
+@given(st.text())
+def test_any_name_becomes_one_that_can_be_shown_and_saved(text: str) -> None:
+    name = clean_name(text.encode("utf-8", "replace"))
+    assert line_fault(name) is None
+    assert len(name.encode()) <= 255
+    assert not set(name) & set("/\\")
+    assert name not in (".", "..")
+    assert clean_name(name.encode()) == name or "%" in name
+
+
+@pytest.mark.parametrize("name", ["a.txt", "👨\u200d👩\u200d👧.png", 'a"b\\c%.txt', ".env", "a;b=c,'d'.txt", "é" * 100])
+def test_a_name_comes_back_from_its_header(name: str) -> None:
+    shown = Content("k", name, "text/plain", 1, '"e"', "no-store").disposition
+    how, plain, whole = re.fullmatch(r"(\w+); filename=\"([^\"\\]*)\"; filename\*=UTF-8''(\S+)", shown).groups()  # type: ignore[union-attr]
+    assert how == "attachment"
+    assert plain.isascii()
+    assert re.fullmatch(r"([A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-F]{2})+", whole)  # RFC 8187
+    assert unquote(whole) == name
 
 
 def test_what_says_itself_that_it_is_too_large_is_refused_at_once() -> None:
