@@ -26,10 +26,12 @@ class BadSettings(Invalid):
 class Settings(BaseSettings):
     """Read once at start. Unknown variables are ignored: other tools use the prefix too."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, validate_default=True
+    )
 
     data: Path = Path("data")
-    """Folder of everything that is kept."""
+    """Folder of everything that is kept. A relative one is meant from where this process was started."""
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
     """0: any free port."""
@@ -126,6 +128,16 @@ class Settings(BaseSettings):
     """New chats, by who makes them."""
     approaches_per_hour: Rate = 200
     """How often others may put one user into a chat; any one of them a quarter of it."""
+
+    @field_validator("data")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.absolute()  # processes that this one starts have folders of their own
+
+    @field_validator("files")
+    @classmethod
+    def _absolute_folder(cls, value: str | None) -> str | None:
+        return value if value is None or "://" in value else str(Path(value).absolute())
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod

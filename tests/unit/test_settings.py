@@ -22,13 +22,21 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_an_environment_everything_has_a_sensible_value() -> None:
     settings = load_settings()
-    assert (settings.host, settings.port, settings.data) == ("127.0.0.1", 8000, Path("data"))
+    assert (settings.host, settings.port, settings.data) == ("127.0.0.1", 8000, Path("data").absolute())
     assert settings.cors_origins == ()
     assert settings.logins_per_minute == 10
     assert settings.registrations_per_minute >= 100
     assert (settings.sends_per_second, settings.sends_burst) == (100, 1000)
     assert (settings.commands_per_second, settings.commands_burst) == (10, 100)
     assert (settings.chats_per_hour, settings.approaches_per_hour) == (100, 200)
+
+
+def test_folders_are_meant_from_where_the_process_was_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for overrides in ({}, {"data": "data"}, {"data": Path("./data")}):
+        assert load_settings(overrides).data == tmp_path / "data"
+    assert load_settings({"files": "kept"}).files == str(tmp_path / "kept")
+    assert load_settings({"files": "s3://bucket/a"}).files == "s3://bucket/a"
 
 
 def test_the_environment_is_read_and_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +46,7 @@ def test_the_environment_is_read_and_the_command_line_wins(monkeypatch: pytest.M
     monkeypatch.setenv("TIDINGS_DATA", "")
     settings = load_settings({"port": 9001, "host": None})
     assert (settings.port, settings.host, settings.log_level) == (9001, "::1", "debug")
-    assert settings.data == Path("data")
+    assert settings.data == Path("data").absolute()
 
 
 def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
