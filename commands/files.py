@@ -62,25 +62,25 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What became of a picture: made anew without anything but its pixels, upright, with a smaller copy."""
+    """What can be shown of a file: upright, with a smaller copy."""
 
-    path: Path
     thumbnail: Path
-    content_type: str
     width: int
     height: int
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What a file turned out to be, going by its content."""
+    """What a file turned out to be, going by its content. `path`: where it lies without its notes, None where it has
+    none that are known of."""
 
     content_type: str
+    path: Path | None = None
     picture: Picture | None = None
 
 
-Examine = Callable[[Path], Awaitable[Examined]]
-"""Looks at a file; what it makes of a picture lies beside it. Raises Invalid, TooLarge, Unavailable."""
+Examine = Callable[[Path, str], Awaitable[Examined]]
+"""Looks at a file of a user; what it makes of a picture lies beside it. Raises RateLimited, Unavailable."""
 
 
 class FileRecords(Protocol):
@@ -162,20 +162,21 @@ class Files:
         self._quota = quota
 
     async def receive(self, owner_id: str, name: str, chunks: AsyncIterator[bytes]) -> FileInfo:
-        """Keep an upload. A picture is kept as it was made anew, so its size and hash are that one's.
+        """Keep an upload. A picture is kept without its notes, so its size and hash are that one's; one that is too
+        large or too damaged to be shown is a file like others.
 
-        Raises TooLarge (the file, the quota, a picture's pixels), Invalid (empty, a broken picture), BadToken (the
+        Raises TooLarge (the file, the quota), Invalid (empty), RateLimited (too many pictures at once), BadToken (the
         owner was erased meanwhile), Unavailable, and what `chunks` raises.
         """
         async with self._spools.spool() as spool:
             await spool.fill(chunks, MAX_FILE_BYTES)
             if not spool.size:
                 raise Invalid("the file is empty", errors=(FieldError("file", "is empty"),))
-            examined = await self._examine(spool.path)
+            examined = await self._examine(spool.path, owner_id)
             picture = examined.picture
             size, digest = spool.size, spool.sha256
-            if picture is not None:
-                size, digest = await asyncio.to_thread(measured, picture.path)
+            if examined.path is not None:
+                size, digest = await asyncio.to_thread(measured, examined.path)
             now = self._now()
             info = FileInfo(
                 uuid7(now),
@@ -192,7 +193,7 @@ class Files:
             if is_there:
                 if picture is not None:
                     await self.blobs.put(thumbnail_key(info.file_id), picture.thumbnail, THUMBNAIL_TYPE)
-                content = spool.path if picture is None else picture.path
+                content = examined.path or spool.path
                 await self.blobs.put(content_key(info.file_id), content, info.content_type)
                 is_there = await self._records.finish(info.file_id)
         if not is_there:

@@ -11,18 +11,37 @@ UNKNOWN = "application/octet-stream"
 _TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]{0,99}")
 _SURE = 0.4
 """Below that, a few bytes that happen to begin a text so are no sign."""
+_NO_TEXT = re.compile(r"(image/(?!svg)|audio/|video/|font/).*")
+"""Types of which no file reads as text, however it begins."""
+_PICTURES = (
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"GIF8[79]a"), "image/gif"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
+    (re.compile(rb"....ftyp(avif|avis|(mif1|msf1|miaf).{4}(.{4}){0,8}(avif|avis))", re.DOTALL), "image/avif"),
+    (re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL), "image/heic"),
+)
+_TIFF = re.compile(rb"II[*+]\0|MM\0[*+]")
 
 
 def content_type(head: bytes) -> str:
     """The media type of what begins with `head`, `application/octet-stream` where it cannot be told."""
     is_text = _is_text(head)
+    if not is_text:
+        for begins, kind in _PICTURES:
+            if begins.match(head):
+                return kind
     try:
         guesses = puremagic.magic_string(head)
     except (puremagic.PureError, ValueError):
         guesses = []
     for guess in guesses:
-        if _TYPE.fullmatch(guess.mime_type) and (guess.confidence >= _SURE or not is_text):
+        if not _TYPE.fullmatch(guess.mime_type):
+            continue
+        if not is_text or (guess.confidence >= _SURE and not _NO_TEXT.fullmatch(guess.mime_type)):
             return str(guess.mime_type)
+    if _TIFF.match(head):
+        return "image/tiff"
     return "text/plain" if is_text else UNKNOWN
 
 

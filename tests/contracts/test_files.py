@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from commands.errors import BadToken, Gone, Invalid, NoSuchFile, TooLarge, Unavailable
-from commands.files import Blobs, FileInfo, Files, StoredFile, Sweeper, content_key, thumbnail_key
+from commands.files import Blobs, Examined, FileInfo, Files, StoredFile, Sweeper, content_key, thumbnail_key
 from commands.spool import Spool, SpoolFolder
 from events.ids import uuid7
 from infra.files.folder import FolderBlobs
@@ -24,8 +25,9 @@ from infra.files.s3 import S3Blobs
 from infra.sql.files import SqlFiles
 from tests.support.caller import PASSWORD
 from tests.support.people import Clock, Site, site
-from tests.support.pictures import SECRET, opened, picture
+from tests.support.pictures import SECRET, opened, picture, saved
 from tests.support.postgres import database
+from tests.support.pushing import until
 from tests.support.s3 import S3
 
 QUOTA = 3_000_000
@@ -157,15 +159,35 @@ async def test_a_picture_is_kept_without_its_notes_and_with_a_small_copy(desk: D
     assert desk.incoming == []
 
 
-@pytest.mark.parametrize(
-    ("content", "error"), [(b"", Invalid), (picture()[:300], Invalid), (b"x" * (QUOTA + 1), TooLarge)]
-)
+@pytest.mark.parametrize(("content", "error"), [(b"", Invalid), (b"x" * (QUOTA + 1), TooLarge)])
 async def test_what_is_refused_leaves_nothing(desk: Desk, content: bytes, error: type[Exception]) -> None:
     ana = await desk.person("ana")
     with pytest.raises(error):
         await desk.send(ana, content)
     assert desk.incoming == []
     assert await desk.files.sweep(desk.clock() + timedelta(days=1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        (picture()[:600], "image/jpeg"),
+        (b"GIF89a is how a GIF begins", "text/plain"),
+        (b"GIF89a\0\1\2 but no GIF", "image/gif"),
+        (b"\x89PNG\r\n\x1a\n", "image/png"),
+        (saved(Image.new("L", (9_000, 6_000)), "PNG"), "image/png"),
+        (saved(Image.new("RGB", (9, 9)), "TIFF", tiffinfo={270: SECRET.decode()}), "image/tiff"),
+    ],
+)
+async def test_what_cannot_be_shown_is_a_file_like_others(desk: Desk, content: bytes, content_type: str) -> None:
+    ana = await desk.person("ana")
+    info = await desk.send(ana, content)
+    assert (info.content_type, info.width, info.height) == (content_type, None, None)
+    stored = await desk.files.readable(ana, info.file_id)
+    assert stored.thumbnail_size is None
+    kept = await desk.content(content_key(info.file_id), info.size)
+    assert (sha256(kept).hexdigest(), len(kept)) == (info.sha256, info.size)
+    assert SECRET not in kept
 
 
 async def test_the_quota_counts_what_is_kept_and_frees_what_is_over(desk: Desk) -> None:
@@ -343,11 +365,62 @@ async def test_a_picture_that_takes_too_long_ends_its_worker_and_the_next_one_go
     path = tmp_path / "upload"
     path.write_bytes(picture("PNG", (4_000, 4_000)))
     hasty = Examiner(workers=1, patience_s=0.001)
-    with pytest.raises(Invalid, match="too long"):
-        await hasty.examine(path)
+    assert await hasty.examine(path, "ana") == Examined("image/png")
     await hasty.close()
     patient = Examiner(workers=1)
     path.write_bytes(picture())
     for _ in range(2):
-        assert (await patient.examine(path)).content_type == "image/jpeg"
+        assert (await patient.examine(path, "ana")).content_type == "image/jpeg"
     await patient.close()
+
+
+async def test_a_worker_that_is_killed_harms_its_own_picture_alone(tmp_path: Path) -> None:
+    examiner = Examiner(workers=2)
+    for name in ("ana", "ben"):
+        (tmp_path / name).mkdir()
+    large, small = tmp_path / "ana" / "upload", tmp_path / "ben" / "upload"
+    large.write_bytes(picture("PNG", (6_000, 6_000)))
+    small.write_bytes(picture())
+    await examiner.examine(small, "ana")
+    (worker,) = examiner._all
+    task = asyncio.create_task(examiner.examine(large, "ana"))
+    await until(lambda: not examiner._idle)
+    worker.kill()
+    examined, other = await asyncio.gather(task, examiner.examine(small, "ben"))
+    # Another worker still took its notes out.
+    assert (examined.content_type, examined.picture) == ("image/png", None)
+    assert examined.path is not None
+    assert SECRET not in examined.path.read_bytes()
+    assert other.picture is not None
+    await examiner.close()
+
+
+async def test_a_path_is_meant_from_here_and_not_from_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "upload").write_bytes(picture())
+    examiner = Examiner(workers=1)
+    assert (await examiner.examine(Path("upload"), "ana")).picture is not None
+    await examiner.close()
+
+
+async def test_others_do_not_wait_for_all_pictures_of_one(tmp_path: Path) -> None:
+    examiner = Examiner(workers=1)
+    uploads = []
+    for number in range(8):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "upload").write_bytes(picture("PNG", (2_000, 2_000)))
+        uploads.append(folder / "upload")
+    done: list[str] = []
+
+    async def examine(path: Path, owner: str) -> None:
+        assert (await examiner.examine(path, owner)).picture is not None
+        done.append(owner)
+
+    hers = [asyncio.create_task(examine(path, "ana")) for path in uploads[:7]]
+    await until(lambda: bool(examiner._all))
+    await asyncio.gather(examine(uploads[7], "ben"), *hers)
+    assert done.index("ben") <= 2
+    await examiner.close()
