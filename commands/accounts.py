@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from commands.errors import BadCredentials, BadToken, Invalid, NoSuchUser
 from commands.isolation import for_each
-from commands.sessions import Sessions, SignedIn
+from commands.sessions import ACCESS_LIFE, Sessions, SignedIn
 from commands.users import (
     Account,
     ProfileChanges,
@@ -22,6 +22,8 @@ from commands.users import (
 )
 from events.ids import is_uuid7, uuid7
 
+MAY_COME_BACK = ACCESS_LIFE + timedelta(minutes=5)
+"""So long after an erasure somebody may still be put into a chat: a token's life, and what clocks may differ."""
 _WRONG = "username or password is wrong"
 
 log = logging.getLogger(__name__)
@@ -80,6 +82,9 @@ class AccountStore(Protocol):
 
     async def left(self, user_id: str) -> None:
         """An erased user is in no chat any more."""
+
+    async def erased_since(self, at: datetime) -> Sequence[str]:
+        """Users erased at this time or later who have left all chats since."""
 
     async def set_mute(self, user_id: str, chat_id: str, until: datetime | None) -> None: ...
 
@@ -214,6 +219,18 @@ class Accounts:
         """Take erased users out of chats where that was interrupted, at start and now and then; how many are
         done. Raises Unavailable."""
         return sum([await self._finish(user_id) for user_id in await self._store.leaving()])
+
+    async def look_again(self) -> None:
+        """Take those erased lately out of chats that they came into since they left all of them. Raises Unavailable.
+
+        Whoever adds somebody asks first whether they exist, and the log has it some moments later; a process where
+        the end of a sign-in is not known yet still believes its token, and lets its holder join.
+        """
+        for user_id in await self._store.erased_since(self._now() - MAY_COME_BACK):
+            try:
+                await self._leave_chats(user_id)
+            except Exception:  # as in `_finish`
+                log.exception("whether erased user %s is in chats is asked again", user_id, extra={"user_id": user_id})
 
     async def grant(self, username: str, admin: bool = True) -> None:
         """Give or take the admin role; tokens tell from the next refresh on. Raises NoSuchUser, Unavailable."""

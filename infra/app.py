@@ -305,6 +305,7 @@ async def _finish_erasures(accounts: Accounts) -> None:
             finished = await accounts.finish_erasures()
             if finished:
                 logger.info("%d erasures completed", finished)
+            await accounts.look_again()
         except Unavailable as error:
             logger.warning("erasures wait: %s", error)
         await asyncio.sleep(ERASURES_EVERY_S)

@@ -120,6 +120,10 @@ class SqlAccounts:
         await self._database.write(lambda db: db.execute(change))
         await self._database.scrub()
 
+    async def erased_since(self, at: datetime) -> Sequence[str]:
+        query = select(UserRow.user_id).where(UserRow.erased_at >= at, ~UserRow.leaving)
+        return await self._database.read(lambda db: list(db.scalars(query)))
+
     async def set_mute(self, user_id: str, chat_id: str, until: datetime | None) -> None:
         def set_mute(db: Connection) -> None:
             db.execute(delete(MuteRow).where(MuteRow.user_id == user_id, MuteRow.chat_id == chat_id))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.accounts import Accounts
+from commands.accounts import MAY_COME_BACK, Accounts
 from commands.errors import (
     BadCredentials,
     BadToken,
@@ -20,7 +20,7 @@ from commands.errors import (
     Unavailable,
     UsernameTaken,
 )
-from commands.sessions import SignedIn
+from commands.sessions import ACCESS_LIFE, SignedIn
 from commands.users import User
 from infra.passwords import Argon2Passwords
 from tests.support.people import PASSWORD, Clock, Site, copy_of, site
@@ -439,6 +439,26 @@ async def test_an_erasure_that_could_not_leave_the_chats_stands_and_is_finished_
     assert await its.accounts.finish_erasures() == 1
     assert its.chats.left == [signed_in.user.user_id]
     assert await its.accounts.finish_erasures() == 0
+
+
+async def test_who_was_erased_is_looked_for_in_chats_until_their_last_token_has_run_out(its: Site) -> None:
+    first, second = await its.accounts.register("ana", PASSWORD), await its.accounts.register("ben", PASSWORD)
+    await its.accounts.look_again()
+    for signed_in in (first, second):
+        await its.accounts.erase(signed_in.user.user_id, PASSWORD)
+    both = {first.user.user_id, second.user.user_id}
+    its.chats.left.clear()
+    its.chats.failing = NotYet("busy")
+    await its.accounts.look_again()
+    its.chats.failing = None
+    await its.accounts.look_again()
+    assert set(its.chats.left) == both
+    its.clock.advance(ACCESS_LIFE.total_seconds())
+    await its.accounts.look_again()
+    assert len(its.chats.left) == 4
+    its.clock.advance(MAY_COME_BACK.total_seconds())
+    await its.accounts.look_again()
+    assert len(its.chats.left) == 4
 
 
 async def test_an_erasure_holds_while_a_reader_keeps_old_pages_and_removes_them_afterwards(tmp_path: Path) -> None:

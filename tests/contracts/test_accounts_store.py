@@ -176,8 +176,11 @@ async def test_an_erased_user_is_leaving_until_said_to_have_left(its: Site) -> N
     assert await its.store.leaving() == []
     await its.store.erase(ana.user_id, LATER)
     assert await its.store.leaving() == [ana.user_id]
+    assert await its.store.erased_since(LATER) == []
     await its.store.left(ana.user_id)
     assert await its.store.leaving() == []
+    assert await its.store.erased_since(LATER) == [ana.user_id]
+    assert await its.store.erased_since(LATER + timedelta(seconds=1)) == []
 
 
 async def test_an_erasure_destroys_the_key_and_notes_when(its: Site) -> None:

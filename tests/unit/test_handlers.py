@@ -362,6 +362,19 @@ async def test_everything_is_left_however_much_it_is_and_direct_chats_too() -> N
     assert all(event.data == MemberLeft(ANA, "erased") for event in left)
 
 
+async def test_a_chat_that_the_views_do_not_show_yet_is_left_too() -> None:
+    world = World(view={}, settle=rooms(1))
+
+    class Shown:
+        async def chats_of(self, user_id: str) -> list[str]:
+            """Those that the user has not left, as far as the views are."""
+            left = {event.chat_id for event in world.logged}
+            return [chat_id for chat_id in world.view if chat_id not in left]
+
+    await Departure(world.commands(), world, world, Shown()).leave_all_chats(ANA)
+    assert world.types() == ["member.left"]
+
+
 async def test_who_is_added_meanwhile_leaves_again() -> None:
     view = rooms(2)
     one, other = view

@@ -16,6 +16,8 @@ import pytest
 
 from api.http.app import create_app
 from api.ratelimit import RateLimit
+from commands.decide import Add, ChatCommand, CreateDirect, Join
+from events.ids import direct_chat_id
 from events.log import Position
 from infra.app import App, running
 from infra.settings import Settings
@@ -287,6 +289,24 @@ async def test_an_erasure_whose_leaving_is_cut_short_is_finished_later(product: 
     assert [member["user_id"] for member in chat["members"]] == [product.ids["ben"]]
     assert chat["me"]["role"] == "owner"
     assert await product.app.accounts.finish_erasures() == 0
+
+
+@pytest.mark.parametrize("way_in", ["added", "joined", "written to"])
+async def test_who_comes_into_a_chat_while_they_are_erased_does_not_stay(product: Product, way_in: str) -> None:
+    ana, ben = product.ids["ana"], product.ids["ben"]
+    chat_id = await product.group("ana", open=True)
+    assert (await product.call("ben", "DELETE", "/me", {"password": PASSWORD})).status_code == 204
+    # What was checked before the erasure comes into the log after it; a token is believed where its end is not known.
+    commands: dict[str, tuple[ChatCommand, str]] = {
+        "added": (Add(ana, (ben,)), chat_id),
+        "joined": (Join(ben), chat_id),
+        "written to": (CreateDirect(ana, ben), direct_chat_id(ana, ben)),
+    }
+    command, where = commands[way_in]
+    await product.app.commands.carry_out(command, where)
+    assert await product.app.views.chats_of(ben) == [where]
+    await product.app.accounts.look_again()
+    assert await product.app.views.chats_of(ben) == []
 
 
 # --- How much one user may do --------------------------------------------------------------------------------
