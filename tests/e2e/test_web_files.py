@@ -9,6 +9,7 @@ from playwright.sync_api import FilePayload, expect
 
 from tests.e2e.conftest import People
 from tests.support.browser import Person
+from tests.support.caller import new_id
 from tests.support.gate import Gate
 from tests.support.pictures import picture
 from tests.support.server import Server
@@ -102,6 +103,19 @@ def test_a_picture_and_a_file_are_sent_seen_opened_and_saved(person: People) -> 
     expect_loaded(ben, ".photo img")
 
 
+@pytest.mark.parametrize(("size", "box"), [((100, 3_000), (96, 320)), ((3_000, 100), (320, 48))])
+def test_a_picture_of_any_shape_has_its_box(person: People, size: tuple[int, int], box: tuple[int, int]) -> None:
+    ana, ben = person("Ana"), person("Ben")
+    chat_id = talking(ana, ben)
+    file_id = ana.caller.upload(picture("PNG", size), "long.png")["file_id"]
+    message = {"message_id": new_id(), "kind": "IMAGE", "file_id": file_id}
+    assert ana.caller.post(f"/chats/{chat_id}/messages", message).status_code in (201, 202)
+    expect_loaded(ben, ".photo img")
+    shown = ben.page.locator(".photo img").bounding_box()
+    assert shown is not None
+    assert (round(shown["width"]), round(shown["height"])) == box
+
+
 def test_files_are_dropped_pasted_and_left_out(person: People) -> None:
     ana, ben = person("Ana"), person("Ben")
     talking(ana, ben)
@@ -151,13 +165,32 @@ def test_an_upload_can_be_cancelled_and_a_refused_one_says_why(server: Server, p
         expect(ana.page.locator(".file-card")).to_have_count(0)
         gate.open()
         ana.hurry_back()
-        choose(ana, {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": PHOTO["buffer"][:2_000]})
+        problem = {
+            "type": "/problems/too_large",
+            "title": "Too large",
+            "status": 413,
+            "code": "too_large",
+            "detail": "!",
+        }
+        ana.page.route(
+            "**/v1/files",
+            lambda route: route.fulfill(status=413, content_type="application/problem+json", body=json.dumps(problem)),
+        )
+        choose(ana, NOTES)
         send(ana)
         refusal = ana.page.locator(".refusal")
-        expect(refusal).to_contain_text("It cannot be read: it may be damaged.")
+        expect(refusal).to_contain_text("your files take up all the room that you have")
         refusal.get_by_role("button", name="Discard").click()
         expect(refusal).to_have_count(0)
         assert ana.caller.read(f"/chats/{chat_id}/messages")["items"] == []
+
+
+def test_a_picture_that_cannot_be_shown_is_sent_as_a_file(person: People) -> None:
+    ana, ben = person("Ana"), person("Ben")
+    talking(ana, ben)
+    choose(ana, {"name": "broken.jpg", "mimeType": "image/jpeg", "buffer": PHOTO["buffer"][:2_000]})
+    send(ana)
+    expect(ben.page.locator(".file-card")).to_contain_text("broken.jpg")
 
 
 def test_what_was_uploaded_never_runs_as_ours(person: People, server: Server) -> None:

@@ -25,6 +25,7 @@ export function attachment(row, scene) {
 function picture(row, file, scene) {
   const { width, height } = boxed(file);
   const image = h("img", { alt: file.name, width, height, decoding: "async", draggable: "false" });
+  image.style.aspectRatio = `${width} / ${height}`; // and not the picture's own, which may be any
   const open = () => file.file_id && scene.link(file.file_id).then((link) => showLarge(file, link), scene.tell);
   const button = h(
     "button",
