@@ -20,6 +20,11 @@ from api.http.chat_schemas import schema_components
 from api.ws.transport import protocol_class
 from infra.app import App, running
 from infra.cycles import look_seldom, never_look_at_these
+from infra.front.connections import SPARE, Bounds, Crowd, connection_class, counted
+from infra.front.descriptors import raise_descriptor_limit
+from infra.front.proxies import Forwarded, Proxies, parse_proxies
+from infra.metrics.collectors import ConnectionMetrics
+from infra.metrics.process import tell
 from infra.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -44,9 +49,10 @@ def serve(settings: Settings, *, demo: bool = False, on_ready: OnReady | None = 
     # A thread that finishes a commit wants the interpreter back at once, not after the default 5 ms.
     sys.setswitchinterval(0.0005)
     look_seldom()
+    descriptors = raise_descriptor_limit()
     listener = listen(settings.host, settings.port)
     try:
-        uvloop.run(_serve(settings, demo, listener, on_ready))
+        uvloop.run(_serve(settings, demo, listener, descriptors, on_ready))
     finally:
         listener.close()
 
@@ -64,24 +70,42 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def crowd_for(settings: Settings, descriptors: int) -> Crowd:
+    """The bounds of connections, of a process that may have so many files and connections open."""
+    bounds = Bounds(
+        head_s=settings.http_head_s,
+        stall_s=settings.http_stall_s,
+        idle_s=settings.http_idle_s,
+        per_address=settings.connections_per_address,
+        open_at_once=max(descriptors - SPARE, 1),
+    )
+    return Crowd(bounds, Proxies(parse_proxies(settings.forwarded_allow_ips)))
+
+
 def url_of(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _serve(settings: Settings, demo: bool, listener: socket.socket, on_ready: OnReady | None) -> None:
+async def _serve(
+    settings: Settings, demo: bool, listener: socket.socket, descriptors: int, on_ready: OnReady | None
+) -> None:
     async with running(settings, demo=demo) as app:
+        crowd = crowd_for(settings, descriptors)
+        tell(app.services.metrics, [ConnectionMetrics(crowd)])
         config = uvicorn.Config(
-            app.traced.around(create_app(app.services, chat_routes.ROUTERS, schema_components())),
+            Forwarded(
+                app.traced.around(create_app(app.services, chat_routes.ROUTERS, schema_components())),
+                Proxies(parse_proxies(settings.forwarded_allow_ips)),
+            ),
             # Buffered, which uvicorn hands a transport to as well, though its types do not say so.
-            ws=cast("type[asyncio.Protocol]", protocol_class(app.gateway, settings.cors_origins)),
-            http="httptools",
+            ws=cast("type[asyncio.Protocol]", counted(protocol_class(app.gateway, settings.cors_origins))),
+            http=connection_class(crowd),
             lifespan="off",
             access_log=False,
             log_config=None,
             server_header=False,
-            proxy_headers=True,
-            forwarded_allow_ips=settings.forwarded_allow_ips,
+            proxy_headers=False,  # `Forwarded` reads them
             timeout_graceful_shutdown=GRACE_S,
         )
         never_look_at_these()

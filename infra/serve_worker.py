@@ -16,9 +16,11 @@ from prometheus_client import CollectorRegistry
 
 from api.http.status import status_app
 from infra.cycles import look_seldom, never_look_at_these
+from infra.front.connections import connection_class
+from infra.front.descriptors import raise_descriptor_limit
 from infra.metrics.process import Heartbeat, ProcessMetrics, tell
 from infra.parts import Work
-from infra.serve import listen, url_of
+from infra.serve import crowd_for, listen, url_of
 from infra.settings import Settings
 from infra.worker import run, working
 
@@ -34,18 +36,21 @@ def serve_worker(settings: Settings, on_ready: Callable[[str], object]) -> None:
     Raises PortTaken, WorkerFailed, and what `infra.worker.working` raises.
     """
     look_seldom()
+    descriptors = raise_descriptor_limit()
     listener = listen(settings.host, settings.port)
     try:
-        run(_serve(settings, listener, on_ready))
+        run(_serve(settings, listener, descriptors, on_ready))
     finally:
         listener.close()
 
 
-async def _serve(settings: Settings, listener: socket.socket, on_ready: Callable[[str], object]) -> None:
+async def _serve(
+    settings: Settings, listener: socket.socket, descriptors: int, on_ready: Callable[[str], object]
+) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    starting = asyncio.ensure_future(_work(settings, listener, on_ready, ended))
+    starting = asyncio.ensure_future(_work(settings, listener, descriptors, on_ready, ended))
     asked = asyncio.ensure_future(ended.wait())
     try:
         await asyncio.wait([starting, asked], return_when=asyncio.FIRST_COMPLETED)
@@ -74,7 +79,11 @@ def _end_in_any_case(status: int) -> None:
 
 
 async def _work(
-    settings: Settings, listener: socket.socket, on_ready: Callable[[str], object], ended: asyncio.Event
+    settings: Settings,
+    listener: socket.socket,
+    descriptors: int,
+    on_ready: Callable[[str], object],
+    ended: asyncio.Event,
 ) -> None:
     async with working(settings) as parts:
         worker, health = parts.worker, parts.health
@@ -84,7 +93,17 @@ async def _work(
         app = status_app(health, lambda: worker.is_healthy, metrics)
         never_look_at_these()
         server = _Beside(
-            uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, server_header=False, loop="none")
+            uvicorn.Config(
+                app,
+                http=connection_class(crowd_for(settings, descriptors)),
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                loop="none",
+                proxy_headers=False,
+            )
         )
         answering = asyncio.create_task(server.serve([listener]), name="status")
         beating = asyncio.create_task(beat.run(), name="heartbeat")

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from commands.errors import FieldError, Invalid
+from infra.front.proxies import parse_proxies
 from infra.redis.address import parse as parse_address
 from infra.secrets import parse_secret
 
@@ -42,8 +43,17 @@ class Settings(BaseSettings):
     """Share of commands that are traced; 0: none. Without it none, or 0.01 where OTEL_EXPORTER_OTLP_ENDPOINT is set."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins, separated by commas, whose pages may call besides our own; `*` for all."""
-    forwarded_allow_ips: str = "127.0.0.1"
-    """Proxies whose X-Forwarded-For is believed, separated by commas."""
+    forwarded_allow_ips: str = ""
+    """Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses and networks, separated by commas, or
+    `*`. Unset, nobody is believed, for else whoever reaches the port could choose an address."""
+    connections_per_address: int = Field(default=4_096, ge=1, le=1_000_000)
+    """HTTP and sockets together; of an IPv6 address, those of its /64. Proxies of ours have no limit."""
+    http_head_s: float = Field(default=10.0, gt=0, le=600)
+    """In which the headers of a request must be here."""
+    http_stall_s: float = Field(default=20.0, gt=0, le=600)
+    """By which a request's body may fall behind 1 KiB/s, and for which an answer may lie unread."""
+    http_idle_s: float = Field(default=5.0, gt=0, le=3_600)
+    """How long a connection is kept between two requests."""
 
     master_key: SecretStr | None = None
     """32 bytes in base64 or hex; without it `master.key` in the data folder."""
@@ -180,6 +190,12 @@ class Settings(BaseSettings):
             # The value is not repeated: there is a password in it.
             if not re.match(r"(sqlite|postgresql)(\+\w+)?://", url):
                 raise ValueError("not a URL such as postgresql://user:password@host/database or sqlite:////path")
+        return value
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _proxies(cls, value: str) -> str:
+        parse_proxies(value)
         return value
 
     @field_validator("cdn_url", "s3_endpoint")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,13 @@ BALANCE_FACTOR = 125
 
 MAX_PER_GATEWAY = 5_000
 """Connections."""
+
+MAX_PER_ADDRESS = 4_096
+"""Connections from one address; of IPv6 from one /64."""
+
+SOURCE = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
+"""Where the local cluster's HAProxy comes from, so that gateways need not believe all of this machine. Other systems
+than Linux have but one loopback address."""
 
 
 class Haproxy(Service):
@@ -84,6 +92,7 @@ class Haproxy(Service):
             listen=f"{self.host}:{self.ports['http']}",
             admin=f"{self.host}:{self.ports['admin']}",
             max_per_gateway=self._max_per_gateway,
+            source=SOURCE,
         )
 
     def _ask(self, command: str) -> str:
@@ -108,16 +117,20 @@ def configuration(
     listen: str,
     admin: str,
     max_per_gateway: int = MAX_PER_GATEWAY,
+    max_per_address: int = MAX_PER_ADDRESS,
     name_server: str | None = None,
+    source: str | None = None,
 ) -> str:
     """HAProxy's own. `gateways` and `max_per_gateway` as in `Haproxy`; `listen` and `admin`: address and port.
 
-    `name_server`, `host:port`, is asked for gateways' addresses again and again, where those may change.
+    `name_server`, `host:port`, is asked for gateways' addresses again and again, where those may change. `source`: the
+    address from which gateways are called.
     """
     servers = "".join(f"    server {name} {address}\n" for name, address in gateways.items())
     anyway = "".join(f"    server {name}-anyway {address} backup no-check\n" for name, address in gateways.items())
     resolvers = f"\nresolvers names\n    nameserver one {name_server}\n" if name_server else ""
     resolved = " resolvers names init-addr libc,none" if name_server else ""
+    called = f"\n    source {source}" if source else ""
     return f"""\
 global
     stats socket ipv4@{admin} level admin
@@ -126,6 +139,10 @@ defaults
     mode http
     timeout connect 2s
     timeout client 60s
+    timeout client-fin 10s
+    # All headers of a request must be here in time, and nobody stays without asking for anything.
+    timeout http-request 10s
+    timeout http-keep-alive 10s
     timeout server 60s
     timeout queue 5s
     timeout check 2s
@@ -136,6 +153,10 @@ defaults
 
 frontend public
     bind {listen}
+    # Of one address, so many connections. Where another proxy stands in front, this counts that one: raise it there.
+    stick-table type ipv6 size 200k expire 60s store conn_cur
+    tcp-request connection track-sc0 src,ipmask(32,64)
+    tcp-request connection reject if {{ sc0_conn_cur gt {max_per_address} }}
     # Who comes: sockets say so in the query, calls in their token, and who says nothing is known by address. None of it
     # is verified here, nor trusted for more than the choice of a gateway.
     http-request set-var(txn.user) url_param(u)
@@ -148,7 +169,7 @@ frontend public
     default_backend gateways
 
 backend gateways
-    balance hash var(txn.user)
+    balance hash var(txn.user){called}
     hash-type consistent sdbm avalanche
     hash-balance-factor {BALANCE_FACTOR}
     option httpchk GET /readyz

@@ -6,6 +6,7 @@ import base64
 import os
 from pathlib import Path
 
+from infra.cluster.haproxy import SOURCE
 from infra.cluster.plan import Plan, read_plan
 from infra.cluster.services import Haproxy, Postgres, Redis, Service, cassandra_cluster, kafka_cluster
 from infra.cluster.tidings import Gateway, Worker, is_served
@@ -60,6 +61,7 @@ class LocalCluster:
             **self.addresses(),
             **self.secrets(),
             "TIDINGS_DRAIN_S": str(DRAIN_S),
+            "TIDINGS_FORWARDED_ALLOW_IPS": SOURCE,
             "TIDINGS_PARTITIONS": partitions,
         }
         self.gateways = [

@@ -69,6 +69,17 @@ DASHBOARDS: dict[str, tuple[str, list[tuple[str, list[Panel]]]]] = {
                     Panel("Sends refused", "ops", {"{{code}}": _rate("tidings_sends_refused_total", "code")}),
                     Panel("HTTP answers", "reqps", {"{{status}}": _rate("tidings_http_requests_total", "status")}),
                     Panel("Slow routes", "s", _quantiles("tidings_http_request_seconds", "route")),
+                    Panel(
+                        "Connections",
+                        "short",
+                        {
+                            "{{instance}}": "sum by (instance) (tidings_connections{})",
+                            "at most at {{instance}}": "sum by (instance) (tidings_connections_most{})",
+                        },
+                    ),
+                    Panel(
+                        "Connections ended", "ops", {"{{reason}}": _rate("tidings_connections_ended_total", "reason")}
+                    ),
                 ],
             ),
             (

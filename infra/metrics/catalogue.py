@@ -84,6 +84,32 @@ CHAPTERS: tuple[Chapter, ...] = (
         ),
     ),
     Chapter(
+        "Who may do how much",
+        (
+            _gauge(
+                "connections",
+                SERVES,
+                "Connections open right now, sockets among them.",
+                "Far above `sessions`: somebody opens connections and does nothing with them.",
+            ),
+            _gauge(
+                "connections_most",
+                SERVES,
+                "Connections that this process may have open, going by its limit of descriptors.",
+                "Near `connections`, idle ones are ended to make room: raise the limit (`ulimit -Hn`, `LimitNOFILE`).",
+            ),
+            _counter(
+                "connections_ended",
+                SERVES,
+                "Connections that the server ended because of the client, by what it did.",
+                "`slow_head`, `slow_body`, `not_reading`: a bad network, or somebody who holds connections on purpose. "
+                "`too_many`: one address is at `TIDINGS_CONNECTIONS_PER_ADDRESS`; if that is a proxy of yours, name it "
+                "in `TIDINGS_FORWARDED_ALLOW_IPS`. `no_room`: see `connections_most`.",
+                "reason",
+            ),
+        ),
+    ),
+    Chapter(
         "Sockets",
         (
             _gauge("sessions", SERVES, "Sockets connected right now.", "Uneven over gateways: look at the balancer."),

@@ -11,6 +11,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from api.ws.gateway import Gateway
+from infra.front.connections import Crowd
 from infra.metrics.families import counter, counters, gauge, gauges, histogram
 from streams.measures import FanoutMeasures, FoldMeasures, LogMeasures
 from streams.progress import FoldProgress
@@ -42,6 +43,18 @@ class GatewayMetrics(Collector):
             yield counter(f"tidings_gateway_{name}", getattr(told, name))
         yield counters("tidings_gateway_errors", told.errors)
         yield counters("tidings_gateway_closes", told.closes)
+
+
+class ConnectionMetrics(Collector):
+    """Connections, and what they were ended for."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd = crowd
+
+    def collect(self) -> Iterator[Metric]:
+        yield gauge("tidings_connections", self._crowd.open)
+        yield gauge("tidings_connections_most", self._crowd.bounds.open_at_once)
+        yield counters("tidings_connections_ended", self._crowd.ended)
 
 
 class LogMetrics(Collector):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -17,8 +18,9 @@ from urllib.request import Request, urlopen
 import jwt
 import pytest
 
-from infra.cluster.haproxy import BALANCE_FACTOR
+from infra.cluster.haproxy import BALANCE_FACTOR, SOURCE
 from infra.cluster.services import Haproxy
+from tests.live.conftest import MakeServer
 
 pytestmark = pytest.mark.needs("haproxy")
 USERS = [f"user-{number}" for number in range(20)]
@@ -134,6 +136,41 @@ def test_who_says_nothing_that_can_be_read_is_served_too(pair: Pair, header: str
 def test_nobody_speaks_for_another_address(pair: Pair) -> None:
     told = pair.ask("/v1/info", **{"X-Forwarded-For": "10.1.2.3", "X-Forwarded-Proto": "https"})
     assert told["for"] == ["127.0.0.1"]
+
+
+def test_limits_count_the_address_that_haproxy_saw_whatever_a_client_says(
+    make_server: MakeServer, service_folder: Path, tmp_path: Path
+) -> None:
+    limits = {"TIDINGS_LOGINS_PER_MINUTE": "3", "TIDINGS_FORWARDED_ALLOW_IPS": SOURCE}
+    gateway = make_server(limits).start()
+    proxy = Haproxy(service_folder / tmp_path.name, {"one": f"127.0.0.1:{gateway.port}"})
+    proxy.start()
+
+    def statuses(port: int, source: str = "127.0.0.1") -> list[int]:
+        found = []
+        for number in range(4):
+            said = {"X-Forwarded-For": f"10.1.2.{number}", "Content-Type": "application/json"}
+            body = json.dumps({"username": "nobody", "password": "wrong wrong"})
+            with closing(http.client.HTTPConnection("127.0.0.1", port, 10, (source, 0))) as line:
+                line.request("POST", "/v1/auth/login", body, said)
+                found.append(line.getresponse().status)
+        return found
+
+    try:
+        assert statuses(proxy.ports["http"]) == [401, 401, 401, 429]
+        if SOURCE != "127.0.0.1":
+            assert statuses(proxy.ports["http"], "127.0.0.7") == [401, 401, 401, 429]
+            # Nor does who comes past HAProxy choose an address.
+            assert statuses(gateway.port) == [429, 429, 429, 429]
+    finally:
+        proxy.kill()
+
+
+def test_half_a_request_does_not_stay_at_haproxy(pair: Pair) -> None:
+    assert "timeout http-request 10s" in pair.proxy.configuration()
+    with socket.create_connection(("127.0.0.1", pair.proxy.ports["http"]), 15) as line:
+        line.sendall(b"GET /v1/info HTTP/1.1\r\nHost: ch")
+        assert line.recv(1_000).startswith(b"HTTP/1.1 408")
 
 
 def test_no_gateway_gets_much_more_than_its_share(pair: Pair) -> None:
