@@ -91,4 +91,4 @@ async def open_log(settings: Settings) -> KafkaLog:
 def contact(settings: Settings) -> Contact:
     """Where Cassandra is. The settings must name it."""
     hosts = [host_port(node) for node in settings.cassandra]
-    return Contact(tuple(host for host, _ in hosts), hosts[0][1])
+    return Contact(tuple(host for host, _ in hosts), hosts[0][1], settings.cassandra_dc)

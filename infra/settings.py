@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     """Copies of what is made new: topics, keyspaces. Without it three, or as many as there are nodes."""
     cassandra: Annotated[tuple[str, ...], NoDecode] = ()
     """Nodes, `host:port`, separated by commas; all on one port."""
+    cassandra_dc: str | None = None
+    """The data centre whose nodes are asked. To be named where there are several, and the same by every process."""
     cassandra_keyspace: str = Field(default="tidings", pattern=r"^[a-z][a-z0-9_]{0,30}$")
     """Keyspaces of this installation begin with it."""
     redis: str | None = None

@@ -155,6 +155,10 @@ class FoldStore(Protocol):
     async def load(self, chat_ids: Collection[str]) -> dict[str, Chat]:
         """Heads with current members; chats without any folded record are absent."""
 
+    async def secured(self, chat_ids: Collection[str], since: int) -> dict[str, Chat]:
+        """As `load`, and what it gives cannot be lost any more. For chats whose head says that it has records from the
+        offset `since` on: whoever wrote that may have died over it, with no more than one replica having taken it."""
+
     async def first_uses(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], FirstUse]:
         """(chat, message id) → its first use, where the views have one."""
 

@@ -91,7 +91,7 @@ class BatchFold:
         parked = self._parked
         last = batch[-1][0]
         changes = Changes(last.partition, last.offset + 1)
-        await self._load({record.key for record, _ in batch})
+        await self._load({record.key for record, _ in batch}, batch[0][0].offset)
         uses, ns = await self._look_up(batch)
         for record, read in batch:
             chat_id = record.key
@@ -106,7 +106,7 @@ class BatchFold:
                 self._park(changes, record, str(read))
             elif isinstance(read.event.data, ChatReleased):
                 if waits:
-                    await self._release(changes, record, read.event.data, poison)
+                    await self._release(changes, record, read.event.data, poison, batch[0][0].offset)
                     # What was looked up for the rest of the batch was so for the state before.
                     changes.next_offset = record.offset + 1
                     break
@@ -154,9 +154,10 @@ class BatchFold:
         changes.parked.append(Parked(record.key, record.partition, record.offset, reason, record.value))
 
     async def _release(
-        self, changes: Changes, record: Record, released: ChatReleased, poison: Mapping[int, str]
+        self, changes: Changes, record: Record, released: ChatReleased, poison: Mapping[int, str], since: int
     ) -> None:
-        """Fold what waits in this chat, in order, up to this record; park again from what still cannot be folded."""
+        """Fold what waits in this chat, in order, up to this record; park again from what still cannot be folded.
+        `since`: where the batch begins."""
         assert self._parked is not None, "known since the batch began"
         chat_id, partition = record.key, record.partition
         rows = {row.offset: row for row in await self._store.parked_of(chat_id) if row.offset < record.offset}
@@ -168,7 +169,7 @@ class BatchFold:
         waiting = [(row, again) for _, row in sorted(rows.items()) for again in (_again(row),)]
         # Another fold may have released them already, and then it has written the head before it took the rows away;
         # or a tool has mended the chat while it waited.
-        stored = (await self._store.load((chat_id,))).get(chat_id)
+        stored = (await self._stored((chat_id,), since)).get(chat_id)
         if stored is not None and stored.offset >= self._hot[chat_id].chat.offset:
             self._ids -= len(self._hot[chat_id].recent)
             self._hot[chat_id] = cold(stored)
@@ -206,16 +207,28 @@ class BatchFold:
             if chat_id not in keep:
                 self._ids -= len(self._hot.pop(chat_id).recent)
 
-    async def _load(self, chat_ids: set[str]) -> None:
+    async def _load(self, chat_ids: set[str], since: int) -> None:
         hot, most = self._hot, self._memory.chats
         missing = [chat_id for chat_id in chat_ids if chat_id not in hot]
         if not missing:
             return
         if len(hot) + len(missing) > most:
             self._forget_oldest(keep=chat_ids, chats=max(0, most * 3 // 4 - len(missing)), ids=self._ids)
-        loaded = await self._store.load(missing)
+        loaded = await self._stored(missing, since)
         for chat_id in missing:
             hot[chat_id] = cold(loaded.get(chat_id) or Chat(chat_id))
+
+    async def _stored(self, chat_ids: Collection[str], since: int) -> dict[str, Chat]:
+        """Chats of the views, none of which can go back any more: records that a head has already are passed over, and
+        the position moves past them. What stands before `since` was in for certain when the position came there.
+        """
+        found = await self._store.load(chat_ids)
+        ahead = [chat_id for chat_id, chat in found.items() if chat.offset >= since]
+        if ahead:
+            for chat_id in ahead:
+                del found[chat_id]
+            found |= await self._store.secured(ahead, since)
+        return found
 
     async def _look_up(
         self, batch: Sequence[_Read]

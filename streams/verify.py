@@ -266,6 +266,9 @@ class _Beside:
         # The fold changes it in place.
         return {self.chat.chat_id: self.chat}
 
+    async def secured(self, chat_ids: Collection[str], since: int) -> dict[str, Chat]:
+        return await self.load(chat_ids)
+
     async def first_uses(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], FirstUse]:
         return await self._views.first_uses(pairs)
 

@@ -9,7 +9,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, N
 from cassandra.policies import DCAwareRoundRobinPolicy, ExponentialReconnectionPolicy, RetryPolicy, TokenAwarePolicy
 from cassandra.query import tuple_factory
 
+from commands.errors import Unavailable
 from infra.cassandra.burst import Burst, Row, Slots
 from infra.cassandra.disk import wait_s
 from infra.cassandra.errors import translate, translated
@@ -43,7 +44,8 @@ class Contact:
     hosts: tuple[str, ...]
     port: int = 9042
     local_dc: str | None = None
-    """The data centre whose nodes are asked; without it, that of the first node which answers."""
+    """The data centre whose nodes are asked. There may be several only where it is named: a quorum of one says nothing
+    about another, so who folds and who reads must use the same (ADR 0061)."""
     user: str | None = None
     password: str | None = None
     timeout_s: float = 5.0
@@ -167,6 +169,7 @@ class Connection:
         try:
             with translated():
                 session = cluster.connect()
+                _check_centre(self.contact.local_dc, {host.datacenter for host in cluster.metadata.all_hosts()})
                 on_disk_after_s = wait_s(cluster, session)
             # A write says itself when it happened: no clock has a say.
             session.use_client_timestamp = False
@@ -220,6 +223,18 @@ class _Repeating(RetryPolicy):  # type: ignore[misc]
     ) -> tuple[int, int | None]:
         """The driver calls with these names."""
         return (self.RETRY, consistency) if retry_num < _REPEATS else (self.RETHROW, None)
+
+
+def _check_centre(named: str | None, there: Collection[str | None]) -> None:
+    """Raises Unavailable where it is not certain that all processes use the same data centre."""
+    known = sorted(filter(None, there))
+    if named is None and len(known) > 1:
+        raise Unavailable(
+            f"Cassandra has several data centres ({', '.join(known)}): name the one that all processes of this "
+            "installation use in TIDINGS_CASSANDRA_DC"
+        )
+    if named is not None and known and named not in known:
+        raise Unavailable(f"Cassandra has no data centre {named}: TIDINGS_CASSANDRA_DC may name {', '.join(known)}")
 
 
 async def _shared(future: Future[T]) -> T:

@@ -26,7 +26,8 @@ async def replication(connection: Connection, copies: int | None = None) -> Mapp
 
 
 async def served_or_first(connection: Connection, generations: Generations, copies: int | None = None) -> int:
-    """The generation that is served; generation 1, made now, where there is none. Raises Unavailable.
+    """The generation that is served; generation 1, made now, where there is none. Tables of an earlier release are
+    altered to what they are today. Raises Unavailable.
 
     Cassandra does not like its schema changed by two at once, so only one worker makes it and the others wait.
     """
@@ -37,4 +38,11 @@ async def served_or_first(connection: Connection, generations: Generations, copi
             await generations.create(1, await replication(connection, copies))
             await generations.serve(1)
         await asyncio.sleep(_MOMENT_S)
+    while keyspaces := await generations.unrepaired():
+        if await generations.claim("mend the tables", MAKING_S):
+            for keyspace in keyspaces:
+                log.warning("heads in %s are not repaired by readers any more (read_repair = 'NONE')", keyspace)
+                await generations.unrepair(keyspace)
+        else:
+            await asyncio.sleep(_MOMENT_S)
     return served

@@ -42,8 +42,8 @@ class CassandraFoldStore(CassandraChatViews):
         super().__init__(keyspace)
         self._incarnation = incarnation
         self._ends = ends
-        serialiser = Serialiser(keyspace.writes, incarnation)
-        self._writer = GroupWriter(keyspace.write, keyspace.on_disk, serialiser, position_delay_s, dropped)
+        self._serialiser = Serialiser(keyspace.writes, incarnation)
+        self._writer = GroupWriter(keyspace.write, keyspace.on_disk, self._serialiser, position_delay_s, dropped)
 
     async def positions(self) -> dict[int, int]:
         await self._writer.settle()
@@ -64,6 +64,19 @@ class CassandraFoldStore(CassandraChatViews):
 
     async def load(self, chat_ids: Collection[str]) -> dict[str, Chat]:
         return await self.chats(chat_ids)
+
+    async def secured(self, chat_ids: Collection[str], since: int) -> dict[str, Chat]:
+        """Head and members are written again as they were read, so that a quorum has them. Of the members those alone
+        that records from `since` on have touched: the others were in before."""
+        found: dict[str, Chat] = {}
+        again = Changes(0, 0)
+        for chat_id in chat_ids:
+            there = await self.whole(chat_id)
+            if there is not None:
+                found[chat_id] = again.heads[chat_id] = there.chat
+                again.members |= {(chat_id, row.member.user_id): row for row in there.rows if row.offset >= since}
+        await self._keyspace.write(self._serialiser.heads(again))
+        return found
 
     async def first_uses(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], FirstUse]:
         return await first_uses(self._keyspace, pairs)

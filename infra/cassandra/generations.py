@@ -9,13 +9,14 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import NAMESPACE_OID, uuid4, uuid5
 
 from commands.errors import Unavailable
 from infra.cassandra.burst import Row
 from infra.cassandra.connection import Connection
-from infra.cassandra.tables import PROJECTION, TABLES
+from infra.cassandra.tables import PROJECTION, TABLES, UNREPAIRED
 from streams.registry import POLL_S, Generation, Registered, ServedGeneration
 
 READER_S = 10
@@ -26,6 +27,17 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 class Claimed(Exception):
     """Another process does this right now."""
+
+
+@dataclass(slots=True)
+class _Everything:
+    """The registry as it stands."""
+
+    served: int | None = None
+    previous: int | None = None
+    last: int = 0
+    keyspaces: dict[int, str] = field(default_factory=dict)
+    generations: dict[int, Generation] = field(default_factory=dict)
 
 
 class Generations:
@@ -55,17 +67,11 @@ class Generations:
     # --- Registry ----------------------------------------------------------------------------------------------
 
     async def read(self) -> Registered:
-        columns = "served, previous, last, generation, state, paused, verdict"
-        rows = await self._rows(f"SELECT {columns} FROM {self.prefix}.generations WHERE projection = ?")
-        if not rows or rows[0][0] is None:
+        registered = await self._registered()
+        if registered.served is None:
             raise Unavailable("no generation of the views is served yet: a worker makes the first one")
-        generations = {
-            number: Generation(number, state or "followed", bool(paused), verdict or "")
-            for _, _, _, number, state, paused, verdict in rows
-            if number is not None
-        }
-        served, previous, last, *_ = rows[0]
-        return Registered(served, previous, generations, max(last or 0, served, *generations))
+        generations, served = registered.generations, registered.served
+        return Registered(served, registered.previous, generations, max(registered.last, served, *generations))
 
     async def put(self, generation: Generation) -> None:
         await self._do(
@@ -78,20 +84,18 @@ class Generations:
             PROJECTION,
             generation.number,
         )
-        rows = await self._rows(f"SELECT last FROM {self.prefix}.generations WHERE projection = ?")
-        last = max([generation.number, *(row[0] for row in rows if row[0] is not None)])
+        last = max(generation.number, (await self._registered()).last)
         await self._do(f"UPDATE {self.prefix}.generations SET last = ? WHERE projection = ?", last, PROJECTION)
 
     async def serve(self, number: int) -> None:
-        if number not in await self.all():
+        registered = await self._registered()
+        if number not in registered.keyspaces:
             raise KeyError(number)
-        before = await self.served()
-        if before == number:
-            return
+        # Also where it is served already: whoever wrote that may have reached one node, and given up.
         await self._do(
             f"UPDATE {self.prefix}.generations SET served = ?, previous = ? WHERE projection = ?",
             number,
-            before,
+            registered.previous if registered.served == number else registered.served,
             PROJECTION,
         )
 
@@ -106,8 +110,7 @@ class Generations:
         await self._do(
             f"DELETE FROM {self.prefix}.generations WHERE projection = ? AND generation = ?", PROJECTION, number
         )
-        rows = await self._rows(f"SELECT previous FROM {self.prefix}.generations WHERE projection = ?")
-        if rows and rows[0][0] == number:
+        if (await self._registered()).previous == number:
             await self._do(f"UPDATE {self.prefix}.generations SET previous = null WHERE projection = ?", PROJECTION)
 
     async def tell(self, reader: str, generation: int) -> None:
@@ -140,14 +143,27 @@ class Generations:
 
     async def all(self) -> dict[int, str]:
         """Generation → keyspace."""
-        rows = await self._rows(f"SELECT generation, keyspace_name FROM {self.prefix}.generations WHERE projection = ?")
-        return {generation: keyspace for generation, keyspace in rows if generation is not None}
+        return (await self._registered()).keyspaces
 
     async def served(self) -> int | None:
         """The generation that readers use, None before the first `serve`."""
-        rows = await self._rows(f"SELECT served FROM {self.prefix}.generations WHERE projection = ?")
-        served: int | None = rows[0][0] if rows else None
-        return served
+        return (await self._registered()).served
+
+    async def unrepaired(self) -> list[str]:
+        """Keyspaces, made by an earlier release, in which readers may write a part of a chat's head (ADR 0060)."""
+        found = []
+        for keyspace in filter(None, (await self.all()).values()):
+            rows = await self._do(
+                "SELECT read_repair FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?",
+                keyspace,
+                UNREPAIRED,
+            )
+            found += [keyspace for (setting,) in rows if setting != "NONE"]
+        return found
+
+    async def unrepair(self, keyspace: str) -> None:
+        """Mend that. One process at a time."""
+        await self._connection.execute(f"ALTER TABLE {keyspace}.{UNREPAIRED} WITH read_repair = 'NONE'")
 
     # --- One at a time -----------------------------------------------------------------------------------------
 
@@ -206,6 +222,18 @@ class Generations:
 
     async def _rows(self, statement: str) -> list[Row]:
         return await self._do(statement, PROJECTION)
+
+    async def _registered(self) -> _Everything:
+        """All columns at once, always: what a reader asks for is what Cassandra brings to replicas that lack it."""
+        columns = "served, previous, last, generation, keyspace_name, state, paused, verdict"
+        rows = await self._rows(f"SELECT {columns} FROM {self.prefix}.generations WHERE projection = ?")
+        found = _Everything()
+        for served, previous, last, number, keyspace, state, paused, verdict in rows:
+            found.served, found.previous, found.last = served, previous, last or 0
+            if number is not None:
+                found.keyspaces[number] = keyspace
+                found.generations[number] = Generation(number, state or "followed", bool(paused), verdict or "")
+        return found
 
     async def _do(self, statement: str, *values: Any) -> list[Row]:
         link = await self._connection.link((statement,))

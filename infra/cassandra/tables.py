@@ -2,6 +2,10 @@
 
 Names are chosen for whoever reads with cqlsh. Every column of a row that a later write may take back has a value
 that says "none" (`left_seq` 0), so that no write needs a delete; what is null was never set.
+
+Where a reader finds replicas to differ, Cassandra writes what it read to those that lack it: of a row that is whole on
+one of them, only the columns which this reader asked for. Of heads many ask for a part, so there it must not; every
+other row is written as a whole before a head speaks of it, so that half of one is never all that there is (ADR 0060).
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ TABLES = {
         last_offset bigint STATIC, applied bigint STATIC, void bigint STATIC, repeated bigint STATIC,
         user_id text, role text, joined_seq bigint, visible_from bigint, delivered_seq bigint, read_seq bigint,
         read_n bigint, left_seq bigint, offset bigint,
-        PRIMARY KEY ((chat_id), user_id))""",
+        PRIMARY KEY ((chat_id), user_id)) WITH read_repair = 'NONE'""",
     "timeline": """(
         chat_id text, bucket int, seq bigint, n bigint, offset bigint, at_us bigint, type text, actor_id text,
         raw blob,
@@ -49,6 +53,9 @@ TABLES = {
         projection text, partition int, next_offset bigint, incarnation text,
         PRIMARY KEY ((projection), partition))""",
 }
+
+UNREPAIRED = "chats"
+"""The table of which readers write nothing back."""
 
 HEAD = (
     "kind, title, open, history, created_by, created_us, last_seq, last_n, last_message_seq, at_us, latest_us, "

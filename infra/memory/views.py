@@ -34,6 +34,9 @@ class MemoryViews:
     async def load(self, chat_ids: Collection[str]) -> dict[str, Chat]:
         return {chat_id: _copy(self._chats[chat_id]) for chat_id in chat_ids if chat_id in self._chats}
 
+    async def secured(self, chat_ids: Collection[str], since: int) -> dict[str, Chat]:
+        return await self.load(chat_ids)
+
     async def first_uses(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], FirstUse]:
         return {pair: self._uses[pair] for pair in pairs if pair in self._uses}
 

@@ -67,6 +67,10 @@ class SqliteChatViews:
                     chat.left = row
         return found
 
+    async def secured(self, chat_ids: Collection[str], since: int) -> dict[str, Chat]:
+        """What is committed stays."""
+        return await self.load(chat_ids)
+
     async def first_uses(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], FirstUse]:
         found: dict[tuple[str, str], FirstUse] = {}
         for chat_id, message_id in pairs:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from commands.chat import Chat
 from commands.errors import Unavailable
 from events.ids import uuid7
 from events.log import Record
@@ -40,6 +41,7 @@ from infra.sqlite.views import SqliteViews
 from projections.fold import Memory
 from streams.batch import BatchFold
 from tests.contracts.adversary import Adversary
+from tests.contracts.replicas import UNREPAIRED, Replicas
 from tests.support.cassandra_views import empty, fold_store
 from tests.support.history import ANA, BEN, CLEO, DIRECT, NOON, ROOM, History
 
@@ -174,6 +176,88 @@ def test_a_stale_batch_that_arrives_late_changes_nothing(
     for changes in data.draw(st.lists(st.sampled_from(store.seen), max_size=5)):
         store.replay(changes)
     assert list(store.rows()) == rows
+
+
+class Beset(Adversary):
+    """Three replicas of which any two answer, workers that die over a write, and gateways that read in between."""
+
+    def __init__(self, seed: int, unrepaired: Sequence[str] = UNREPAIRED) -> None:
+        self._chance = Random(seed)
+        self._deaths = 6
+        super().__init__(self._break_off, Replicas(3, self._chance, unrepaired))
+        self.shuffle = self._chance.shuffle
+
+    def _break_off(self, writes: int) -> int | None:
+        self._look()
+        if self._deaths == 0 or self._chance.random() < 0.4:
+            return None
+        self._deaths -= 1
+        return self._chance.randint(max(0, writes - 3), writes)  # about where the heads are
+
+    def _look(self) -> None:
+        for _ in range(self._chance.randint(0, 3)):
+            chat_id, user_id = self._chance.choice([ROOM, DIRECT]), self._chance.choice(PEOPLE)
+            which = self._chance.randrange(3)
+            if which == 0:
+                self.read_last_seq(chat_id)
+            elif which == 1:
+                self.read_head_and_member(chat_id, user_id)
+            else:
+                self.read_marks(chat_id, user_id)
+
+    async def positions(self) -> dict[int, int]:
+        self._look()
+        return await super().positions()
+
+    def all_quorums(self) -> Iterator[list[tuple[Any, ...]]]:
+        for pair in combinations(range(3), 2):
+            self.replicas.asked = pair
+            yield list(self.rows())
+
+
+@given(histories(), st.lists(st.integers(1, 9), min_size=1, max_size=5), memories, st.integers(0, 2**32))
+def test_whichever_replicas_answer_and_whoever_reads_in_between_the_views_are_the_same(
+    records: list[Record], cuts: list[int], memory: Memory, seed: int
+) -> None:
+    store = Beset(seed)
+    play(store, records, cuts, memory)
+    expected = play(Adversary(), records)
+    for rows in store.all_quorums():
+        assert rows == expected
+
+
+class Careless(Beset):
+    """Believes what one replica may have had alone."""
+
+    async def secured(self, chat_ids: Collection[str], since: int) -> dict[str, Chat]:
+        return await self.load(chat_ids)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(lambda seed: Beset(seed, unrepaired=()), id="readers write back what they asked for"),
+        pytest.param(Careless, id="what one replica had is believed"),
+    ],
+)
+def test_the_adversary_would_have_found(made: Callable[[int], Beset]) -> None:
+    """What the rules of ADR 0060 are for: without them the views go wrong."""
+    history = History()
+    history.add(ANA, ChatCreated("group", "Tea", True, "all", [ANA, BEN]))
+    for number in range(12):
+        history.add(BEN, MessageSent(uuid7(NOON + timedelta(seconds=number)), "TEXT", b"x"))
+        history.add(ANA, MessageRead(number + 1))
+    expected = play(Adversary(), history.records)
+
+    def goes_wrong(seed: int) -> bool:
+        store = made(seed)
+        try:
+            play(store, history.records, [2, 1, 3])
+        except TypeError:  # a head with holes in it
+            return True
+        return any(rows != expected for rows in store.all_quorums())
+
+    assert any(map(goes_wrong, range(200)))
 
 
 @given(histories(), memories, st.integers(0, 2**32))

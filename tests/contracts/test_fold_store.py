@@ -85,6 +85,17 @@ async def test_a_chat_is_loaded_as_it_was_folded(store: Any, history: History) -
     assert await store.positions() == {0: 5}
 
 
+async def test_what_is_secured_is_what_is_loaded_and_changes_nothing(store: Any, history: History) -> None:
+    history.add(BEN, MessageSent(M1, "TEXT", b"x"))
+    history.add(ANA, MemberAdded(CLEO))
+    history.add(BEN, MemberLeft(BEN))
+    await fold(store, history)
+    before = await store.load([ROOM])
+    for since in (0, 2, 9):
+        assert await store.secured([ROOM, DIRECT], since) == before
+    assert await store.load([ROOM]) == before
+
+
 async def test_first_uses_tell_acceptance_and_refusal(store: Any, history: History) -> None:
     history.add(BEN, MessageSent(M1, "TEXT", b"x"))
     history.add(CLEO, MessageSent(M2, "TEXT", b"x"))

@@ -114,7 +114,7 @@ class Forgetful(Adversary):
     async def apply(self, changes: Changes) -> None:
         if changes.next_offset == self.lost_at:
             self.lost_at = -1
-            self._tables["positions"][0] = (2, 2)
+            self.fall_back(0, 2)
             raise Unavailable("the power failed")
         await super().apply(changes)
 

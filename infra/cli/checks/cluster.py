@@ -59,7 +59,7 @@ async def _cassandra(settings: Settings) -> str:
     from infra.cassandra.generations import Generations
 
     hosts = [host_port(node) for node in settings.cassandra]
-    connection = Connection(Contact(tuple(host for host, _ in hosts), hosts[0][1]))
+    connection = Connection(Contact(tuple(host for host, _ in hosts), hosts[0][1], settings.cassandra_dc))
     try:
         nodes = len((await connection.link()).cluster.metadata.all_hosts())
         there = f"{nodes} node{'' if nodes == 1 else 's'}"

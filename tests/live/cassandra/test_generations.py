@@ -10,6 +10,7 @@ import pytest
 from commands.errors import Unavailable
 from events.types import ChatCreated
 from infra.cassandra.connection import Connection
+from infra.cassandra.first import served_or_first
 from infra.cassandra.generations import Generations
 from infra.cassandra.keyspace import Keyspace
 from streams.batch import BatchFold
@@ -67,6 +68,29 @@ async def test_a_generation_is_folded_beside_the_served_one_then_served_and_the_
     with pytest.raises(Unavailable):
         await served.ping()
     assert await rebuilt.chat(ROOM) is not None
+
+
+async def test_tables_of_an_earlier_release_are_altered_as_a_worker_starts(cassandra_connection: Connection) -> None:
+    generations = Generations(cassandra_connection, "older")
+    assert await served_or_first(cassandra_connection, generations, 1) == 1
+    assert await generations.unrepaired() == []
+    keyspace = await generations.create(2, ONE_COPY)
+    await cassandra_connection.execute(f"ALTER TABLE {keyspace}.chats WITH read_repair = 'BLOCKING'")
+    assert await generations.unrepaired() == [keyspace]
+    assert await served_or_first(cassandra_connection, generations, 1) == 1
+    assert await generations.unrepaired() == []
+
+
+async def test_who_serves_what_is_served_already_writes_it_again(cassandra_connection: Connection) -> None:
+    """Whoever wrote it may have reached one node, and been told that it was unknown."""
+    generations = Generations(cassandra_connection, "again")
+    await generations.prepare(ONE_COPY)
+    for number in (1, 2):
+        await generations.create(number, ONE_COPY)
+        await generations.serve(number)
+    await generations.serve(2)
+    registered = await generations.read()
+    assert (registered.served, registered.previous) == (2, 1)
 
 
 @pytest.mark.parametrize("prefix", ["", "Upper", "1st", "a-b", "a b", "x" * 32, 'a"; DROP'])

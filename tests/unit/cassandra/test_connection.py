@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from itertools import islice
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ class Driver:
         self.made: list[FakeCluster] = []
         self.away: Exception | None = None
         self.now = 0.0
+        self.centres: list[str] = []
 
     def make(self, contact: Contact) -> FakeCluster:
         self.made.append(FakeCluster(self))
@@ -40,7 +42,7 @@ class FakeCluster:
         self.metadata = self
 
     def all_hosts(self) -> list[Any]:
-        return []
+        return [SimpleNamespace(datacenter=centre, is_up=False) for centre in self.driver.centres]
 
     def connect(self) -> FakeCluster:
         if self.driver.away is not None:
@@ -185,3 +187,28 @@ async def test_a_node_that_answers_or_is_slow_is_there(
     with pytest.raises(Unavailable):
         await link.run(["x"])
     assert await connection.link() is link
+
+
+@pytest.mark.parametrize(
+    ("centres", "named", "refused"),
+    [
+        (["north", "north"], None, None),
+        (["north", "south"], "south", None),
+        (["north"], "north", None),
+        (["north", "south"], None, r"several data centres \(north, south\)"),
+        (["north"], "south", "no data centre south"),
+    ],
+)
+async def test_where_there_are_several_data_centres_one_must_be_named(
+    centres: list[str], named: str | None, refused: str | None
+) -> None:
+    driver = Driver()
+    driver.centres = centres
+    connection = Connection(Contact(("somewhere",), local_dc=named), driver.clock, driver.make)
+    if refused is None:
+        await connection.link()
+    else:
+        with pytest.raises(Unavailable, match=refused):
+            await connection.link()
+        assert driver.made[0].is_shut_down
+    connection.close()
