@@ -174,7 +174,9 @@ async def running(
             chats_per_hour=settings.chats_per_hour,
             approaches_per_hour=settings.approaches_per_hour,
         )
-        gateway = Gateway(hub, commands, receipts, presence, acquaintance, tokens, limits, loop, now)
+        gateway = Gateway(
+            hub, commands, receipts, presence, acquaintance, tokens, limits, loop, now, incarnation=log.incarnation
+        )
         ended.observers.append(gateway.session_ended)
         chats = ChatServices(
             commands=commands,

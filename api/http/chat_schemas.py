@@ -68,7 +68,12 @@ def schema_components() -> dict[str, Any]:
 def _twin(shape: type[msgspec.Struct], **changed: Any) -> type[msgspec.Struct]:
     """A struct of the same name, text and fields, except for the types of some."""
     hints = get_type_hints(shape) | changed
-    fields = [(name, hints[name]) for name in shape.__struct_fields__]
+    fields = [
+        (each.name, hints[each.name])
+        if each.default is msgspec.NODEFAULT
+        else (each.name, hints[each.name], each.default)
+        for each in msgspec.structs.fields(shape)
+    ]
     return msgspec.defstruct(shape.__name__, fields, namespace={"__doc__": shape.__doc__})
 
 

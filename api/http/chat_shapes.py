@@ -83,8 +83,11 @@ class MessagesAnswer(Shape, frozen=True):
 
 
 class EventsAnswer(Shape, frozen=True):
+    """`head_seq` is there only where what was asked for lies beyond it."""
+
     items: list[EntryShape]
     has_more: bool
+    head_seq: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class ReceiptsAnswer(Shape, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query, Response
+from msgspec import UNSET
 
 from api.chat_services import ChatServices
 from api.http.chat_bodies import MAX_SEQ, NewMessage, UpTo
@@ -191,10 +192,16 @@ async def event_list(
     after_seq: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
     limit: Annotated[Limit, Query()] = 50,
 ) -> Response:
-    """What a client that stopped at `after_seq` missed, in order. A page may end early at 1 MiB."""
+    """What a client that stopped at `after_seq` missed, in order. A page may end early at 1 MiB.
+
+    Where `after_seq` is beyond the chat's newest event, `head_seq` tells that one: the log was restored from an older
+    copy, and what the client keeps of this chat must be fetched anew."""
     summary = await own_chat(chats.views, caller.user_id, chat_id)
     page = await events_after(chats.views, summary, after_seq, limit)
-    return answer(EventsAnswer(await entry_shapes(chats, page.entries), page.has_more))
+    beyond = after_seq > summary.chat.seq
+    return answer(
+        EventsAnswer(await entry_shapes(chats, page.entries), page.has_more, summary.chat.seq if beyond else UNSET)
+    )
 
 
 @router.post("/v1/chats/{chat_id}/delivered", responses=commands_answers(BeyondHead))

@@ -55,6 +55,7 @@ async def connect(session: Session, frame: Connect) -> None:
             session_id=session.session_id,
             heartbeat_s=gateway.limits.heartbeat_s,
             server_time=rfc3339(unix_us(gateway.now())),
+            incarnation=gateway.incarnation,
             more=more,
             chats=states,
         )
@@ -132,7 +133,11 @@ def resume(user: User, found: Mapping[str, Summary], asked: Mapping[str, int]) -
         summary = found.get(chat_id)
         # What a client has seen through another gateway may be ahead of this one, but not of the views.
         newest = head if summary is None else max(head, summary.chat.seq)
-        start = max(min(seq, newest), audience.here[user] - 1)
+        if seq > newest:
+            # Of a log that is no more, such as one from before a restore: what comes now has numbers that it knows.
+            resumed.frames.append(Limited(chat_id, head))
+            continue
+        start = max(seq, audience.here[user] - 1)
         missing = head - start
         if missing < 0:
             resumed.chats[chat_id] = CatchUp(start, skip_to=start)

@@ -130,6 +130,9 @@ class Connected(ServerFrame, frozen=True, tag="connected"):
     server_time: str
     more: bool
     chats: dict[str, ChatState]
+    incarnation: str | UnsetType = UNSET
+    """Of the log. Where it differs from what a client was told before, seqs name other events than they did, and
+    everything that the client keeps of chats must be fetched anew."""
 
 
 class Ack(ServerFrame, frozen=True, tag="ack"):

@@ -6,7 +6,10 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from hashlib import sha256
 from typing import Protocol
+
+from msgspec import UNSET
 
 from api.presence import Acquaintance, PresenceTracker
 from api.ratelimit import RateLimit
@@ -55,7 +58,9 @@ class Gateway:
         now: Callable[[], datetime],
         *,
         limits: Limits | None = None,
+        incarnation: str | None = None,
     ) -> None:
+        """`incarnation`: of the log, of which clients are told a digest; None: nothing."""
         self.hub = hub
         self.commands = commands
         self.receipts = receipts
@@ -65,6 +70,7 @@ class Gateway:
         self.timers = timers
         self.now = now
         self.limits = limits or Limits()
+        self.incarnation = UNSET if incarnation is None else sha256(incarnation.encode()).hexdigest()[:16]
         self.counters = hub.shared.counters
         self.watchers = Watchers(presence.store, acquaintance, hub.fanout, timers)
         self.wheel: Wheel[Session] = Wheel(timers, Session.due)

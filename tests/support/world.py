@@ -379,6 +379,7 @@ class World:
             timers,
             timers.now,
             limits=self.limits,
+            incarnation=self.log.incarnation,
         )
         self._fold = BatchFold(Adversary())
         self._folded = 0

@@ -431,6 +431,17 @@ async def test_a_removal_and_return_during_a_replay_are_told_in_their_place(worl
     assert back.events(ROOM) == [2, 3, 5, 6]
 
 
+async def test_a_client_that_is_ahead_of_the_views_is_told_to_begin_anew(world: World) -> None:
+    await say(world, ANA, "one", "two", "three")
+    await world.publish()
+    back = await world.connect(BEN, {ROOM: 9})
+    assert back.link.frames[1:] == [{"type": "limited", "chat_id": ROOM, "head_seq": 4}]
+    # What comes now is told, although the client knows something by its number.
+    await say(world, ANA, "four")
+    await world.publish()
+    assert (back.events(ROOM), back.texts(ROOM)) == ([5], ["four"])
+
+
 async def test_a_client_that_is_ahead_of_this_gateway_hears_nothing_twice(world: World) -> None:
     await world.connect(ANA)
     await say(world, ANA, "one", "two", "three")  # another gateway has told them already; this one has not heard

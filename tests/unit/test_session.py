@@ -47,6 +47,7 @@ async def test_connect_is_answered_by_where_every_chat_stands(world: World) -> N
             "session_id": "phone",
             "heartbeat_s": 25,
             "server_time": "2026-03-01T12:00:00.000Z",
+            "incarnation": world.gateway.incarnation,
             "more": False,
             "chats": {ROOM: {"head_seq": 1, "read_seq": 1, "others_delivered_seq": 1, "others_read_seq": 1}},
         }

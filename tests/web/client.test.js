@@ -104,6 +104,40 @@ test("written offline, sent once on return, after what was missed is asked for",
   assert.equal(sockets[0].all("send").length, 0);
 });
 
+test("where the server's log is another one, everything is fetched anew and no old mark is sent", async () => {
+  const item = (head_seq, title) => inboxItem({ chat: chatValue({ head_seq, title }) });
+  const inbox = { items: [item(11, "Before")], next_cursor: null };
+  const { clock, client, sockets, start } = await given({ routes: { "GET /v1/chats": () => inbox } });
+  await start({ chats: heads({ head_seq: 11, read_seq: 5 }), incarnation: "one" });
+  sockets[0].end(1006);
+  client.markRead("c1", 11);
+  await clock.pass(1_000);
+  inbox.items = [item(6, "After")];
+  sockets[1].welcome({ chats: heads({ head_seq: 6, read_seq: 5 }), incarnation: "two" });
+  await clock.pass(1_000);
+  const chat = client.store.chat("c1");
+  assert.deepEqual([chat.title, chat.applied, chat.head], ["After", 6, 6]);
+  assert.equal(sockets[1].all("read").length, 0);
+  sockets[1].say(messageFrame(7, 3, { text: "no repeat" }));
+  assert.deepEqual([client.store.chat("c1").last.text, client.store.chat("c1").applied], ["no repeat", 7]);
+  // The same log again: what is here stays.
+  sockets[1].end(1006);
+  await clock.pass(1_000);
+  sockets[2].welcome({ chats: heads({ head_seq: 7 }), incarnation: "two" });
+  assert.deepEqual(sockets[2].last("connect").resume, { c1: 7 });
+  assert.equal(client.store.chat("c1").last.text, "no repeat");
+});
+
+test("a chat in which the server has less than is known here is fetched anew", async () => {
+  const inbox = { items: [inboxItem({ chat: chatValue({ head_seq: 11 }) })], next_cursor: null };
+  const { clock, client, sockets, start } = await given({ routes: { "GET /v1/chats": () => inbox } });
+  await start({ chats: heads({ head_seq: 11 }) });
+  inbox.items = [inboxItem({ chat: chatValue({ head_seq: 6, title: "After" }) })];
+  sockets[0].say({ type: "limited", chat_id: "c1", head_seq: 6 });
+  await clock.pass(1_000);
+  assert.deepEqual([client.store.chat("c1").title, client.store.chat("c1").applied], ["After", 6]);
+});
+
 test("a rejected message keeps its text and says why", async () => {
   const { client, sockets, start } = await given();
   await start({ chats: heads() });

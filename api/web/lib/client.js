@@ -25,6 +25,7 @@ export class Client extends Emitter {
   #marks;
   #sender;
   #resumed = new Set();
+  #incarnation = null; // of the server's log, as last told
   #openChat = null;
   #typedAt = new Map();
   #status = "online";
@@ -220,6 +221,11 @@ export class Client extends Emitter {
   #connected(frame) {
     this.#account.setServerTime(frame.server_time);
     this.#watched = "";
+    if (this.#incarnation && frame.incarnation && frame.incarnation !== this.#incarnation) {
+      this.#marks.forget();
+      this.store.startAnew();
+    }
+    this.#incarnation = frame.incarnation ?? this.#incarnation;
     this.store.takeConnected(frame, this.#resumed);
     for (const [chatId, head] of Object.entries(frame.chats)) {
       const chat = this.store.chat(chatId);

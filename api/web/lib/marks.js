@@ -24,6 +24,11 @@ export class Marks {
     this.#raise(chatId, "read", seq);
   }
 
+  /** What waits means nothing any more. */
+  forget() {
+    this.#due.clear();
+  }
+
   /** Send what waits, or keep it for the next connection. */
   flush() {
     for (const [chatId, { delivered, read }] of [...this.#due].slice(0, AT_ONCE)) {

@@ -105,6 +105,13 @@ export class Store extends Emitter {
     this.emit("chats");
   }
 
+  /** Forget every chat: the server's log is another one, so its numbers name other events. */
+  startAnew() {
+    this.chats.clear();
+    this.#orphans.clear();
+    this.emit("chats");
+  }
+
   /** The `connected` frame. `resumed`: the ids that were in `resume`. */
   takeConnected(frame, resumed) {
     for (const [chatId, head] of Object.entries(frame.chats)) {
@@ -220,6 +227,13 @@ export class Store extends Emitter {
   #limited({ chat_id: chatId, head_seq: headSeq }) {
     const chat = this.chat(chatId);
     if (!chat) return;
+    if (headSeq < chat.applied) {
+      // The server has less than it had: what is kept here names other events.
+      this.chats.delete(chatId);
+      this.emit("need", { what: "inbox", chatId });
+      this.#changed(chat);
+      return;
+    }
     chat.timeline.head = Math.max(chat.timeline.head, headSeq);
     this.#outdated(chat);
     this.#changed(chat);

@@ -136,6 +136,15 @@ def test_a_reply_names_a_message_of_the_chat(pair: tuple[Caller, Caller, str]) -
     assert event["event"]["data"]["reply_to_message"] == question["message_id"]
 
 
+def test_who_stopped_beyond_the_chats_newest_event_is_told_where_it_ends(pair: tuple[Caller, Caller, str]) -> None:
+    ana, _, chat_id = pair
+    head = ana.say(chat_id)["seq"]
+    path = f"/chats/{chat_id}/events"
+    assert ana.read(path, after_seq=head) == {"items": [], "has_more": False}
+    for beyond in (head + 1, 2**53 - 1):
+        assert ana.read(path, after_seq=beyond) == {"items": [], "has_more": False, "head_seq": head}
+
+
 @pytest.mark.parametrize("ahead", [timedelta(seconds=110), timedelta(days=-400)])
 def test_ids_up_to_two_minutes_ahead_and_of_any_age_are_taken(
     pair: tuple[Caller, Caller, str], ahead: timedelta
