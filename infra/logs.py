@@ -16,6 +16,7 @@ from typing import Any, Literal, TextIO
 import msgspec
 
 from api.request_id import current as current_request
+from infra.masking import masked
 
 FIELDS = (
     "request_id",
@@ -100,4 +101,4 @@ class _Json(_Fields):
 
 
 def _without_tokens(text: str) -> str:
-    return _TOKEN.sub("[token]", text)
+    return masked(_TOKEN.sub("[token]", text))

@@ -127,10 +127,18 @@ class HttpSink:
 
 def check(into: str, settings: Settings) -> None:
     """Refuse what is live or is no place to replay to. Raises Fault."""
-    parts = urlsplit(into)
+    try:
+        parts = urlsplit(into)
+        _ = parts.port
+    except ValueError as error:
+        raise Fault(f"{into!r} is no URL: {error}", "write it as http://host:port/path", 2) from error
     match parts.scheme:
+        case "http" | "https" if not parts.hostname:
+            raise Fault(f"{into!r} names no host", "write it as http://host:port/path", 2)
         case "http" | "https":
             return
+        case "file" if not parts.path or parts.netloc:
+            raise Fault(f"{into!r} names no folder", "write it as file:///path", 2)
         case "file":
             folder = Path(parts.path).resolve()
             if folder == settings.data.resolve() or log_file(folder).exists():

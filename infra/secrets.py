@@ -54,9 +54,7 @@ def load_master(directory: Path, given: bytes | None, random: Callable[[int], by
         return given
     path = directory / MASTER_KEY
     if not _is_there(path) and (random is None or accounts_file(directory).exists()):
-        raise Corrupt(
-            f"{path} is missing, but {directory} holds accounts sealed under it: put it back, or set TIDINGS_MASTER_KEY"
-        )
+        raise Corrupt(f"{path} is missing, and accounts were sealed under it: put it back, or set TIDINGS_MASTER_KEY")
     return _kept(path, random)
 
 

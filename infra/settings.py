@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from commands.errors import FieldError, Invalid
 from infra.front.proxies import parse_proxies
+from infra.masking import masked
 from infra.redis.address import parse as parse_address
 from infra.secrets import parse_secret
 
@@ -33,7 +34,7 @@ class Settings(BaseSettings):
 
     data: Path = Path("data")
     """Folder of everything that is kept. A relative one is meant from where this process was started."""
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8000, ge=0, le=65_535)
     """0: any free port."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -192,6 +193,19 @@ class Settings(BaseSettings):
             # The value is not repeated: there is a password in it.
             if not re.match(r"(sqlite|postgresql)(\+\w+)?://", url):
                 raise ValueError("not a URL such as postgresql://user:password@host/database or sqlite:////path")
+            try:
+                _ = urlsplit(url).port
+            except ValueError:
+                raise ValueError("its port is no number") from None
+        return value
+
+    @field_validator("files")
+    @classmethod
+    def _bucket(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
+            parts = urlsplit(value)
+            if parts.scheme != "s3" or not parts.netloc or "@" in parts.netloc or ":" in parts.netloc:
+                raise ValueError("a folder, or s3://bucket/prefix; credentials come from AWS_* variables or a profile")
         return value
 
     @field_validator("forwarded_allow_ips")
@@ -204,6 +218,8 @@ class Settings(BaseSettings):
     @classmethod
     def _base(cls, value: str | None) -> str | None:
         parts = urlsplit(value or "https://none")
+        if "@" in parts.netloc:
+            raise ValueError("no name and password in it: others get to see it")
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
             raise ValueError(f"{value!r} is not the base of URLs, such as https://files.example")
         return value
@@ -258,7 +274,7 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         errors = tuple(
-            FieldError(PREFIX + ".".join(map(str, problem["loc"])).upper(), _sentence(problem["msg"]))
+            FieldError(PREFIX + ".".join(map(str, problem["loc"])).upper(), masked(_sentence(problem["msg"])))
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise BadSettings("; ".join(f"{each.field}: {each.message}" for each in errors), errors=errors) from None

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
-from commands.errors import Unavailable
+from commands.errors import Invalid, Unavailable
 
 
 class Storage(Protocol):
@@ -94,7 +94,14 @@ def bucket_files(endpoint: str | None) -> fs.S3FileSystem:
 
 
 def storage_of(place: str, endpoint: str | None) -> Storage:
-    """The folder or `s3://bucket/prefix` that `place` names."""
-    if place.startswith("s3://"):
-        return Bucket(place.removeprefix("s3://"), endpoint)
+    """The folder or `s3://bucket/prefix` that `place` names. Raises Invalid."""
+    scheme, _, rest = place.rpartition("://")
+    bucket = rest.partition("/")[0]
+    if scheme == "s3" and bucket and not set(bucket) & set("@:"):
+        return Bucket(rest, endpoint)
+    if scheme or not place or "\0" in place:
+        raise Invalid(
+            f"{place!r} is no place for an export: name a folder, or s3://bucket/prefix, with credentials in AWS_* "
+            "variables or a profile"
+        )
     return Folder(Path(place))

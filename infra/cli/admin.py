@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -77,7 +77,7 @@ async def user_id_of(settings: Settings, username: str) -> str:
     return account.user_id
 
 
-async def users(settings: Settings) -> AsyncIterator[User]:
+async def users(settings: Settings) -> AsyncGenerator[User, None]:
     """All users by name, page by page. Raises Fault, Corrupt, Unavailable."""
     async with opened(settings) as store:
         after: Mark | None = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -11,7 +13,7 @@ from infra.cli.at_command import at
 from infra.cli.backup_commands import backup, restore
 from infra.cli.cluster import cluster
 from infra.cli.event_commands import events
-from infra.cli.faults import INTERRUPTED, Fault, told
+from infra.cli.faults import INTERRUPTED, Fault, explain, told
 from infra.cli.letter_commands import letters
 from infra.cli.model_commands import models
 from infra.cli.options import Data, Json, settings_of
@@ -19,6 +21,7 @@ from infra.cli.projection_commands import projections
 from infra.cli.push_commands import push
 from infra.cli.sql_command import sql
 from infra.cli.stats_command import stats
+from infra.masking import mask_tracebacks
 
 # Help without rich: it would double the time until the first line.
 app = typer.Typer(
@@ -64,10 +67,22 @@ Port = Annotated[
 
 def main() -> None:
     """The console script."""
+    mask_tracebacks()
+    # Closed by whoever started us: what is told to nobody goes nowhere.
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()
     try:
         app(prog_name="tidings")
     except KeyboardInterrupt:  # while a command was still being imported
         raise SystemExit(INTERRUPTED) from None
+    except OSError as error:  # of help and the like; commands tell their own
+        fault = explain(error)
+        if fault is None:
+            raise
+        raise SystemExit(f"tidings: {fault}") from None
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")  # for as long as the process runs
 
 
 @app.command()
@@ -156,6 +171,7 @@ def users(data: Data = None) -> None:
     with told():
         import asyncio
         import json
+        from contextlib import aclosing
         from dataclasses import asdict
 
         from infra.cli.admin import users as all_users
@@ -163,8 +179,9 @@ def users(data: Data = None) -> None:
         settings = settings_of(data)
 
         async def show() -> None:
-            async for user in all_users(settings):
-                print(json.dumps(asdict(user), ensure_ascii=False))
+            async with aclosing(all_users(settings)) as found:
+                async for user in found:
+                    print(json.dumps(asdict(user), ensure_ascii=False))
 
         asyncio.run(show())
 

@@ -6,9 +6,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
+class _Answers(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would end with status 1, in silence; `told` knows better."""
+        raise BrokenPipeError
+
+
 def answers() -> Console:
     """Stdout: what the command was asked for."""
-    return Console(highlight=False, soft_wrap=True)
+    return _Answers(highlight=False, soft_wrap=True)
 
 
 def remarks() -> Console:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from infra.cli.checks import Check
+from infra.masking import masked
 from infra.settings import BadSettings, Settings, load_settings
 
 _STYLE = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -76,6 +77,13 @@ def _table(found: list[Check]) -> None:
 
 def run(overrides: dict[str, Any], as_json: bool) -> bool:
     """The whole command; whether nothing failed."""
-    found = examine(overrides)
+    found = [
+        replace(check, found=masked(" ".join(check.found.split())), mend=masked(check.mend))
+        for check in examine(overrides)
+    ]
     show(found, as_json)
     return all(check.state != "fail" for check in found)
+
+
+def _one_line(check: Check) -> Check:
+    return replace(check, found=masked(" ".join(check.found.split())), mend=masked(check.mend))

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import typer
 
+from infra.masking import masked
+
 
 class Fault(Exception):
     """A command cannot go on. `mend`: what the person can do about it. `status`: the exit status."""
@@ -55,13 +57,13 @@ def told() -> Iterator[None]:
         fault = error if isinstance(error, Fault) else explain(error)
         if fault is None:
             raise
-        print(f"tidings: {fault}", file=sys.stderr)
+        print(f"tidings: {masked(' '.join(str(fault).split()))}", file=sys.stderr)
         raise typer.Exit(fault.status) from None
 
 
 def explain(error: Exception) -> Fault | None:
     """The fault that an error of ours stands for, or None for a defect."""
-    from commands.errors import Corrupt, TidingsError
+    from commands.errors import Corrupt, TidingsError, Unavailable
     from infra.sqlite.database import Damaged, DataDirectoryInUse, Unusable
     from projections.ports import LogMismatch
     from streams.log_reader import NoLog
@@ -85,6 +87,8 @@ def explain(error: Exception) -> Fault | None:
             return Fault(str(error), "see to the disk and to who owns the folder, or choose another with --data DIR")
         case TidingsError() if error.code == "invalid" and type(error).__name__ == "BadSettings":
             return Fault(f"bad settings: {error}", "set them right in the environment or on the command line", 2)
+        case Unavailable():
+            return Fault(str(error), "tidings doctor tells what is away, and why")
         case TidingsError():
             return Fault(str(error), "")
         case ModuleNotFoundError() if error.name and error.name.partition(".")[0] in _EXTRAS:

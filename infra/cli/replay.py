@@ -13,6 +13,7 @@ from infra.cli.console import progress
 from infra.cli.faults import Fault
 from infra.cli.tail import Bounds, Span
 from infra.log_readers import open_log_reader
+from infra.masking import masked
 from infra.replays import check, open_sink
 from infra.settings import Settings
 from streams.log_reader import LogReader, in_order_of_time
@@ -30,10 +31,10 @@ def run(
         records = sum(bounds.ends[partition] - offset for partition, offset in bounds.offsets.items())
         if dry_run:
             found = sum(1 for _ in in_order_of_time(reader, bounds.offsets, bounds.ends, chat))
-            print(json.dumps({"into": into, "records": found, "dry_run": True}))
+            print(json.dumps({"into": masked(into), "records": found, "dry_run": True}))
             return
         count = asyncio.run(_replay(settings, reader, bounds, factor, into, chat, records))
-    print(json.dumps({"into": into, "records": count, "dry_run": False}))
+    print(json.dumps({"into": masked(into), "records": count, "dry_run": False}))
 
 
 async def _replay(

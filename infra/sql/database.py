@@ -58,10 +58,10 @@ def driver_errors(file: Path | None = None) -> Iterator[None]:
             raise lasting from error
         if not isinstance(error, _AWAY) and not error.connection_invalidated:
             raise
-        log.warning("SQL is away: %s", error)
+        log.warning("SQL is away: %s", getattr(error, "orig", None) or error)
         raise Unavailable("accounts cannot be reached right now") from error
     except _AWAY as error:
-        log.warning("SQL is away: %s", error)
+        log.warning("SQL is away: %s", getattr(error, "orig", None) or error)
         raise Unavailable("accounts cannot be reached right now") from error
 
 

@@ -132,6 +132,7 @@ def accounts(settings: Settings) -> Check:
         return Check("accounts", "fail", f"cannot be read: {error}", mend)
     except (TidingsError, SQLAlchemyError, ImportError) as error:
         cause = error.__cause__ or error
+        cause = getattr(cause, "orig", None) or cause  # without the library's words around it
         return Check("accounts", "fail", f"cannot be read: {cause}", "check TIDINGS_ACCOUNTS_URL and its server")
     return _accounts(found, settings)
 
