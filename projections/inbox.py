@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from commands.errors import NoSuchChat
-from projections.ports import ChatViews, Entry, Summary
+from projections.ports import ChatViews, Entry, Place, Summary
 from projections.receipts import shown
-
-Place = tuple[int, str]
-"""Where a chat stands in the list: its last activity in µs since 1970, and its id where times are equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +38,11 @@ def unread(summary: Summary) -> int:
 
 async def inbox(views: ChatViews, user_id: str, after: Place | None, limit: int) -> InboxPage:
     """The `limit` chats that follow the place `after`. Chats that move up meanwhile are not seen twice."""
-    chats = await views.summaries(user_id, await views.chats_of(user_id))
-    following = sorted(
-        (summary for summary in chats if after is None or place(summary) < after), key=place, reverse=True
-    )
-    page = following[:limit]
+    places = await views.newest_of(user_id, after, limit + 1)
+    shown_places = places[:limit]
+    found = {each.chat.chat_id: each for each in await views.summaries(user_id, [chat for _, chat in shown_places])}
+    # Who has left a chat in this very moment sees it no more.
+    page = [found[chat_id] for _, chat_id in shown_places if chat_id in found]
     wanted = [
         (summary.chat.chat_id, summary.chat.last_message_seq)
         for summary in page
@@ -62,7 +59,8 @@ async def inbox(views: ChatViews, user_id: str, after: Place | None, limit: int)
         )
         for summary in page
     ]
-    return InboxPage(items, place(page[-1]) if len(following) > limit else None)
+    # The place that it had when the list was read: nothing is left out, whatever moves up meanwhile.
+    return InboxPage(items, shown_places[-1] if len(places) > limit else None)
 
 
 async def own_chat(views: ChatViews, user_id: str, chat_id: str) -> Summary:

@@ -125,6 +125,10 @@ class Changes:
     """For fan-out alone: offset → `traceparent`, of records that are traced. No fold sets it; who runs the fold may."""
 
 
+Place = tuple[int, str]
+"""Where a chat stands in a list: its last activity in µs since 1970, and its id where times are equal."""
+
+
 class Summary(msgspec.Struct, frozen=True):
     """A chat as one of its members sees it in a list. `chat.members` is left empty."""
 
@@ -186,6 +190,10 @@ class ChatViews(Protocol):
 
     async def chats_of(self, user_id: str) -> list[str]:
         """Ids of the chats that the user is in now, in no order."""
+
+    async def newest_of(self, user_id: str, after: Place | None, limit: int) -> list[Place]:
+        """Where the chats that the user is in stand in their list, the newest first: the first `limit` of those that
+        follow `after`. Costs little for each chat, and reads of none more than its place."""
 
     async def summaries(self, user_id: str, chat_ids: Collection[str]) -> list[Summary]:
         """Those of the chats that the user is in, in no order."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from commands.chat import Chat, Member
-from projections.ports import ChatViews, Entry, FileUse, FirstUse, Page, Refused, Summary
+from projections.ports import ChatViews, Entry, FileUse, FirstUse, Page, Place, Refused, Summary
 
 
 class Pingable(ChatViews, Protocol):
@@ -36,6 +36,9 @@ class ServedViews:
 
     async def chats_of(self, user_id: str) -> list[str]:
         return await (await self.now()).chats_of(user_id)
+
+    async def newest_of(self, user_id: str, after: Place | None, limit: int) -> list[Place]:
+        return await (await self.now()).newest_of(user_id, after, limit)
 
     async def summaries(self, user_id: str, chat_ids: Collection[str]) -> list[Summary]:
         return await (await self.now()).summaries(user_id, chat_ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from heapq import nlargest
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,7 @@ from infra.cassandra.timeline import Heads, Timeline
 from infra.cassandra.unread import unread_of
 from projections.inspection import Whole
 from projections.logical import hash_of
-from projections.ports import Entry, FileUse, FirstUse, Membership, Page, Parked, Refused, Summary
+from projections.ports import Entry, FileUse, FirstUse, Membership, Page, Parked, Place, Refused, Summary
 
 _CHATS = 500
 _IDS = 100
@@ -57,6 +58,13 @@ class CassandraChatViews:
     async def chats_of(self, user_id: str) -> list[str]:
         rows = await self._keyspace.read_one(self._reads.chats_of, user_id)
         return [id_of(key) for key, left_seq in rows if left_seq == 0]
+
+    async def newest_of(self, user_id: str, after: Place | None, limit: int) -> list[Place]:
+        """Reads one small row a chat: the place is a part of the head, and no list is kept in order of activity, for
+        then each message would be written to one of every member."""
+        rows = await self._keyspace.read_in(self._reads.activities, await self.chats_of(user_id))
+        places = ((at_us, id_of(key)) for key, at_us in rows)
+        return nlargest(limit, (each for each in places if after is None or each < after))
 
     async def summaries(self, user_id: str, chat_ids: Collection[str]) -> list[Summary]:
         found = await summaries(self._keyspace, user_id, chat_ids)

@@ -74,6 +74,8 @@ class Reads:
     """Of any of some chats, any of some members."""
     members: str
     last_seq: str
+    activities: str
+    """Of some chats."""
     chats_of: str
     chats_of_all: str
     listed: str
@@ -121,6 +123,7 @@ class Reads:
                 "LIMIT ? ALLOW FILTERING"
             ),
             last_seq=f"SELECT DISTINCT last_seq FROM {keyspace}.chats WHERE chat_id = ?",
+            activities=f"SELECT DISTINCT chat_id, at_us FROM {keyspace}.chats WHERE chat_id IN ?",
             chats_of=f"SELECT chat_id, left_seq FROM {keyspace}.chats_by_user WHERE user_id = ?",
             listed=(
                 f"SELECT user_id, joined_seq, left_seq, offset FROM {keyspace}.chats_by_user "

@@ -5,10 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from heapq import nlargest
 
 from commands.chat import Chat, Member
 from projections.fold import snapshot
-from projections.ports import Changes, Entry, FileUse, FirstUse, Page, Parked, Refused, Summary
+from projections.ports import Changes, Entry, FileUse, FirstUse, Page, Parked, Place, Refused, Summary
 
 _PAGE_BYTES = 1024 * 1024
 
@@ -76,6 +77,10 @@ class MemoryViews:
 
     async def chats_of(self, user_id: str) -> list[str]:
         return [chat_id for chat_id, chat in self._chats.items() if user_id in chat.members]
+
+    async def newest_of(self, user_id: str, after: Place | None, limit: int) -> list[Place]:
+        places = ((chat.at_us, chat_id) for chat_id, chat in self._chats.items() if user_id in chat.members)
+        return nlargest(limit, (each for each in places if after is None or each < after))
 
     async def summaries(self, user_id: str, chat_ids: Collection[str]) -> list[Summary]:
         chats = [self._chats[chat_id] for chat_id in chat_ids if chat_id in self._chats]

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from commands.chat import Chat, Member
 from commands.errors import Unavailable
 from infra.redis.newest import NewestMessages
-from projections.ports import ChatViews, Entry, FileUse, FirstUse, Page, Refused, Summary
+from projections.ports import ChatViews, Entry, FileUse, FirstUse, Page, Place, Refused, Summary
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,9 @@ class CachedViews:
 
     async def chats_of(self, user_id: str) -> list[str]:
         return await self._views.chats_of(user_id)
+
+    async def newest_of(self, user_id: str, after: Place | None, limit: int) -> list[Place]:
+        return await self._views.newest_of(user_id, after, limit)
 
     async def summaries(self, user_id: str, chat_ids: Collection[str]) -> list[Summary]:
         return await self._views.summaries(user_id, chat_ids)

@@ -14,9 +14,10 @@ from infra.sqlite.logical import logical_rows
 from infra.sqlite.view_tables import ENTRY, HEAD, HEAD_COLUMNS, MASK, MEMBER, SHIFT, WAY_OUT, id_bytes
 from projections.inspection import Whole
 from projections.logical import hash_of
-from projections.ports import Entry, FileUse, FirstUse, MemberRow, Membership, Page, Parked, Refused, Summary
+from projections.ports import Entry, FileUse, FirstUse, MemberRow, Membership, Page, Parked, Place, Refused, Summary
 
 _PAGE_BYTES = 1024 * 1024
+_NEWEST: Place = (2**63 - 1, "")
 _LEFT_LAST = "FROM members WHERE k = {k} AND left_seq IS NOT NULL ORDER BY left_seq DESC LIMIT 1"
 KEYS_KEPT = 100_000
 """Chats whose keys are remembered; any of them may be forgotten at any time, so nobody relies on one being there."""
@@ -108,6 +109,15 @@ class SqliteChatViews:
                 (user_id,),
             )
         ]
+
+    async def newest_of(self, user_id: str, after: Place | None, limit: int) -> list[Place]:
+        # Rows are sorted as they are read, and no more than `limit` of them are kept.
+        return self._rows(
+            "SELECT c.at_us, c.chat_id FROM members m JOIN chats c USING (k) "
+            "WHERE m.user_id = ? AND m.left_seq IS NULL AND (c.at_us, c.chat_id) < (?, ?) "
+            "ORDER BY c.at_us DESC, c.chat_id DESC LIMIT ?",
+            (user_id, *(after or _NEWEST), limit),
+        )
 
     async def summaries(self, user_id: str, chat_ids: Collection[str]) -> list[Summary]:
         head = ", ".join(f"c.{column}" for column in HEAD_COLUMNS)

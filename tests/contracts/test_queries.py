@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from infra.memory.views import MemoryViews
 from infra.sqlite.views import SqliteViews
 from projections.file_access import may_read
 from projections.inbox import InboxPage, inbox, own_chat, place, unread
-from projections.ports import ChatViews, FileUse, FirstUse, Page
+from projections.ports import ChatViews, FileUse, FirstUse, Page, Summary
 from projections.timeline import END, bound_before, events_after, message_at, messages_after, newest_messages
 from streams.batch import BatchFold
 from tests.support.cassandra_views import fold_store
@@ -356,6 +356,46 @@ async def test_what_was_read_stays_so_when_the_last_reader_leaves(fold: Folder, 
     history.add(ANA, MemberLeft(ANA))
     history.add(ANA, MemberJoined(ANA))
     assert (await marks())[0][1] <= 9
+
+
+async def test_a_page_of_the_list_asks_for_the_places_of_all_and_the_rest_of_its_own_chats(fold: Folder) -> None:
+    history = History()
+    rooms = [uuid7(NOON) for _ in range(12)]
+    for index, room in enumerate(rooms):
+        history.add(ANA, group(ANA, BEN), room)
+        if index % 3:
+            history.clock.move(1)  # else two have the same time
+    history.add(BEN, message(history), rooms[2])
+    history.add(ANA, MemberLeft(ANA), rooms[5])
+    history.add(CLEO, group(CLEO, BEN))
+    views = await fold(history)
+    mine = [await own_chat(views, ANA, room) for room in rooms if room != rooms[5]]
+    expected = sorted(map(place, mine), reverse=True)
+    assert expected[0][1] == rooms[2]
+    assert len({at_us for at_us, _ in expected}) < len(expected)
+    for limit in (1, 2, 5, 11, 50):
+        assert await views.newest_of(ANA, None, limit) == expected[:limit]
+        for index, after in enumerate(expected):
+            assert await views.newest_of(ANA, after, limit) == expected[index + 1 :][:limit]
+    assert await views.newest_of(DAN, None, 5) == []
+
+    asked: list[int] = []
+    summaries = views.summaries
+
+    async def counted(user_id: str, chat_ids: Collection[str]) -> list[Summary]:
+        asked.append(len(chat_ids))
+        return await summaries(user_id, chat_ids)
+
+    views.summaries = counted  # type: ignore[method-assign]
+    seen: list[tuple[int, str]] = []
+    following: tuple[int, str] | None = None
+    while True:
+        page = await inbox(views, ANA, following, 4)
+        seen += [place(item.summary) for item in page.items]
+        following = page.next_place
+        if following is None:
+            break
+    assert (seen, asked) == (expected, [4, 4, 3])
 
 
 async def test_activity_is_the_time_of_the_last_numbered_event(fold: Folder) -> None:
