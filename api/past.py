@@ -14,6 +14,7 @@ from api.render import MAX_MEMBERS_SHOWN, chat_shape, file_shape, message_shape,
 from api.shapes import ChatShape, MemberShape, MessageShape, OwnShape, Shape
 from commands.chat import Chat, Member
 from commands.errors import NoSuchChat
+from commands.graphemes import cut
 from events.types import History, Kind
 from projections.inbox import inbox
 from projections.ports import ChatViews, Entry
@@ -153,7 +154,7 @@ def with_bodies(items: Sequence[InboxItemShape], bodies: Sequence[Opened]) -> li
             _, text, file = next(each)
             message = msgspec.structs.replace(
                 item.last_message,
-                text=None if text is None else text[:LAST_MESSAGE_CHARACTERS],
+                text=None if text is None else cut(text, LAST_MESSAGE_CHARACTERS),
                 file=UNSET if file is None else file_shape(file),
                 erased=UNSET if text is not None else True,
             )

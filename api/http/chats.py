@@ -77,7 +77,7 @@ async def chat_list(
         caller.user_id,
         [item.last_message for item in page.items if item.last_message is not None],
         {each.chat.chat_id: (each.others_delivered, each.others_read) for each in summaries},
-        cut=LAST_MESSAGE_CHARACTERS,
+        longest=LAST_MESSAGE_CHARACTERS,
     )
     last_of = {message.chat_id: message for message in last}
     items = [

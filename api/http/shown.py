@@ -13,6 +13,7 @@ from api.render import MAX_MEMBERS_SHOWN, chat_shape, entry_shape, message_shape
 from api.shapes import ChatShape, EntryShape, MessageShape
 from commands.accounts import Accounts
 from commands.chat import Member
+from commands.graphemes import cut
 from projections.ports import Entry, Summary
 from projections.receipts import status
 
@@ -44,14 +45,14 @@ async def message_shapes(
     user_id: str,
     entries: Sequence[Entry],
     others: Mapping[str, tuple[int, int]],
-    cut: int | None = None,
+    longest: int | None = None,
 ) -> list[MessageShape]:
     """Messages as `user_id` sees them. `others`: chat → what all its other members have (delivered, read), for the
-    status of one's own; `cut`: at how many characters the text ends."""
+    status of one's own; `longest`: at how many characters the text ends, or a little before."""
     return [
         message_shape(
             entry,
-            text if text is None else text[:cut],
+            text if text is None or longest is None else cut(text, longest),
             status(entry.seq, *others.get(entry.chat_id, (0, 0))) if entry.actor_id == user_id else None,
             file,
         )

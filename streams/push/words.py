@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
+from commands.graphemes import cut, tail
+from commands.lines import without_unfit
 from events.types import MessageKind
 
 MAX_TITLE = 100
@@ -13,6 +16,7 @@ MAX_BODY = 240
 MAX_NAME = 60
 """Of a file's name, the last ones among them: they tell what it is."""
 _ENDING = 12
+_RIGHT_TO_LEFT = ("R", "AL", "AN")
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 
 
@@ -65,10 +69,10 @@ def words(
             said = f"📎 {': '.join(filter(None, (file, said))) or its.file}"
         case "TEXT":
             said = said or its.new_message
-    name = _line(sender or its.somebody, MAX_TITLE)
+    name = _name(sender or its.somebody, MAX_TITLE)
     if chat_title is None:
         return name, said
-    return _line(chat_title, MAX_TITLE), f"{name}: {said}"
+    return _name(chat_title, MAX_TITLE), f"{_apart(name)}: {said}"
 
 
 def without_content(locale: str | None) -> tuple[None, str]:
@@ -77,10 +81,24 @@ def without_content(locale: str | None) -> tuple[None, str]:
 
 
 def _file(name: str) -> str:
-    name = _line(name, 2 * MAX_BODY)
-    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - _ENDING - 1].rstrip()}…{name[-_ENDING:].lstrip()}"
+    name = _name(name, 2 * MAX_BODY)
+    if len(name) > MAX_NAME:
+        name = f"{cut(name, MAX_NAME - _ENDING - 1).rstrip()}…{tail(name, _ENDING).lstrip()}"
+    return _apart(name)
+
+
+def _name(text: str, limit: int) -> str:
+    """Without what would turn the direction of all that follows: names in the log may be older than our rules."""
+    return _line(without_unfit(_INVISIBLE.sub(" ", text)), limit)
+
+
+def _apart(name: str) -> str:
+    """A name inside a sentence, so that neither gives the other its direction (UAX #9: isolates)."""
+    if name.isascii() or not any(unicodedata.bidirectional(char) in _RIGHT_TO_LEFT for char in name):
+        return name
+    return f"\u2068{name}\u2069"
 
 
 def _line(text: str, limit: int) -> str:
-    line = _INVISIBLE.sub(" ", text[: limit * 2]).strip()
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+    line = _INVISIBLE.sub(" ", cut(text, limit * 2)).strip()
+    return line if len(line) <= limit else cut(line, limit - 1).rstrip() + "…"

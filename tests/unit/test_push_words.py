@@ -48,3 +48,30 @@ def test_the_longest_words_stay_far_below_what_providers_take() -> None:
     assert len(title) <= MAX_TITLE
     assert len(body) <= MAX_BODY + MAX_NAME + MAX_TITLE + 10
     assert len(json.dumps([title, body], ensure_ascii=False).encode()) < 2_048
+
+
+FAMILY = "👨‍👩‍👧‍👦"
+
+
+def test_nothing_is_cut_inside_a_sign() -> None:
+    for shift in range(12):
+        _, body = words("en", "TEXT", "x" * shift + FAMILY * 99, "Ana", None)
+        assert len(body) <= MAX_BODY
+        assert body == "x" * shift + FAMILY * body.count(FAMILY) + "…"
+        title, _ = words("en", "TEXT", "hi", "x" * shift + "🇰🇷" * 99, None)
+        assert title == "x" * shift + "🇰🇷" * ((MAX_TITLE - 1 - shift) // 2) + "…"
+        _, body = words("en", "FILE", "", "Ana", None, "x" * shift + FAMILY * 30)
+        assert body.replace(FAMILY, "").replace("x", "") == "📎 …"
+
+
+@pytest.mark.parametrize("turning", ["\u202e", "\u202a", "\u202b", "\u202d", "\u2066", "\u2067", "\u2068"])
+def test_a_name_turns_nothing_round(turning: str) -> None:
+    title, body = words("en", "FILE", "said", f"{turning}Ana", f"Tea{turning}", f"{turning}fdp.exe")
+    assert (title, body) == ("Tea", "Ana: 📎 fdp.exe: said")
+    assert words("en", "TEXT", "said", f"A{turning}na", None) == ("Ana", "said")
+
+
+def test_a_name_that_is_read_from_right_to_left_stands_apart() -> None:
+    assert words("en", "TEXT", "hello", "علي", "שלום") == ("שלום", "\u2068علي\u2069: hello")
+    assert words("en", "FILE", "hello", "Ana", "Tea", "تقرير.pdf")[1] == "Ana: 📎 \u2068تقرير.pdf\u2069: hello"
+    assert words("en", "TEXT", "مرحبا", "Ana", "Tea")[1] == "Ana: مرحبا"

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { byteLength, hueOf, initials, isLong, linkParts, snippet } from "../../api/web/lib/text.js";
+import { byteLength, cut, hueOf, initials, isLong, linkParts, snippet } from "../../api/web/lib/text.js";
 import { deviceName, eventLine, nameList, reason, typingLine } from "../../api/web/lib/words.js";
 
 test("addresses become links and the sentence around them stays text", () => {
@@ -101,4 +101,14 @@ test("a device is named by its browser and system", () => {
   );
   assert.equal(deviceName("curl/8.5"), "curl/8.5");
   assert.equal(deviceName(null), "Unknown device");
+});
+
+test("a text is cut between signs, and one that is too long by itself all the same", () => {
+  const family = "👨‍👩‍👧‍👦";
+  assert.equal(cut(`ab${family}`, 5), "ab");
+  assert.equal(cut("🇰🇷🇰🇷🇰🇷", 7), "🇰🇷");
+  assert.equal(cut("cafe\u0301!", 4), "caf");
+  assert.equal(cut("👋🏽x", 3), "👋");
+  assert.equal(cut("abcd", 3), "abc");
+  assert.equal(snippet({ text: `${"x".repeat(195)}${family}`, kind: "TEXT" }), "x".repeat(195));
 });

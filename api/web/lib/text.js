@@ -30,13 +30,22 @@ function trimAddress(found) {
 /** A message in one line, for lists and quotes. */
 export function snippet(message, length = 200) {
   if (message.erased) return "Message erased";
-  if (message.text)
-    return message.text
-      .slice(0, length * 2)
-      .replace(/\s+/g, " ")
-      .trim()
-      .slice(0, length);
+  if (message.text) return cut(cut(message.text, length * 2).replace(/\s+/g, " ").trim(), length);
   return message.kind === "IMAGE" ? "Photo" : (message.file?.name ?? "File");
+}
+
+const signs = new Intl.Segmenter();
+
+/** The beginning of a text, at most `length` code units and whole signs: no flag, no family is cut in two. */
+export function cut(text, length) {
+  if (text.length <= length) return text;
+  let end = 0;
+  // Whether a sign goes on is told by its next character, which may take two units.
+  for (const { index, segment } of signs.segment(text.slice(0, length + 2))) {
+    if (index + segment.length > length) break;
+    end = index + segment.length;
+  }
+  return end ? text.slice(0, end) : text.slice(0, length).replace(/[\ud800-\udbff]$/, "");
 }
 
 /** Is it so long that it shows folded at first? */

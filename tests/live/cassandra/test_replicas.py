@@ -165,7 +165,7 @@ async def test_what_one_replica_has_alone_is_neither_spread_in_part_nor_relied_o
     reader = fold_store(Keyspace(connect(), names[0]))
     await patiently(reader.ping)
     assert [each.seq for each in (await patiently(lambda: reader.entries_after(ROOM, 0, 50))).entries][-1] == 7
-    await reader.summaries(CLEO, [ROOM])
+    # Not its summary too: of so small a chat that reads all there is, which would make the half of it whole again.
     await reader.unread_of([ANA, CLEO])
     successor = fold_store(Keyspace(connect(), names[1]))
     await patiently(lambda: fold_from_its_position(successor, records[:ALONE]))
