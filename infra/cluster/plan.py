@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from infra.cluster.files import write_whole
+from infra.private import private_folder, tighten
 
 PLAN_FILE = "cluster.json"
 NODES = (1, 3)
@@ -57,6 +58,7 @@ def write_plan(folder: Path, plan: Plan) -> None:
             f"this cluster was made with {before.kafka} of Kafka and {before.cassandra} of Cassandra, "
             f"which cannot become {plan.kafka} and {plan.cassandra}"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
+    tighten([folder])  # all data, logs and secrets of a whole cluster are in it
     if before != plan:
         write_whole(folder / PLAN_FILE, json.dumps(asdict(plan)))

@@ -21,6 +21,8 @@ class Gateway(Service):
     def __init__(self, folder: Path, settings: Mapping[str, str], *, name: str = "gateway-1") -> None:
         super().__init__(name, folder, {"http": None})
         self._settings = dict(settings)
+        self.root = ROOT
+        """Where the packages are that it runs from its next start on."""
 
     @property
     def address(self) -> str:
@@ -34,7 +36,7 @@ class Gateway(Service):
         return _tidings("gateway", "--host", self.host, "--port", str(self.ports["http"]))
 
     def environment(self) -> dict[str, str]:
-        return _environment(self.name, self._settings)
+        return _environment(self.name, self._settings, self.root)
 
     def is_ready(self) -> bool:
         return self.pid is not None and is_served(f"{self.url}/readyz")
@@ -46,12 +48,14 @@ class Worker(Service):
     def __init__(self, folder: Path, settings: Mapping[str, str], *, name: str = "worker-1") -> None:
         super().__init__(name, folder, {"http": None})
         self._settings = dict(settings)
+        self.root = ROOT
+        """Where the packages are that it runs from its next start on."""
 
     def command(self) -> Sequence[str]:
         return _tidings("worker", "--host", self.host, "--port", str(self.ports["http"]))
 
     def environment(self) -> dict[str, str]:
-        return _environment(self.name, self._settings)
+        return _environment(self.name, self._settings, self.root)
 
     def is_ready(self) -> bool:
         return self.pid is not None and is_served(f"http://{self.host}:{self.ports['http']}/readyz")
@@ -70,7 +74,7 @@ def _tidings(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "infra.cli", *arguments]
 
 
-def _environment(name: str, settings: Mapping[str, str]) -> dict[str, str]:
+def _environment(name: str, settings: Mapping[str, str], root: Path) -> dict[str, str]:
     """Ours, but for what would make this process another one's."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
     return {**os.environ, **settings, "TIDINGS_NODE": name, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,10 @@ def test_there_are_one_or_three(tmp_path: Path, plan: Plan) -> None:
     with pytest.raises(PlanUnsuitable, match="one or three"):
         write_plan(tmp_path, plan)
     assert read_plan(tmp_path) is None
+
+
+def test_the_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
+    (tmp_path / "there before").mkdir(mode=0o755)
+    for name in ("there before", "made"):
+        write_plan(tmp_path / name, Plan())
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o700
