@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import partial
@@ -48,7 +48,11 @@ async def embedded(settings: Settings, now: Callable[[], datetime], stack: Async
     log = SqliteLog(log_file(settings.data), now)
     stack.push_async_callback(log.close)
     fanout = MemoryFanout()
-    progress = FoldProgress()
+
+    async def positions() -> Mapping[int, int]:
+        return await generations.reached()
+
+    progress = FoldProgress(positions)
 
     def open_views(generation: int) -> SqliteViews:
         return SqliteViews(views_file(settings.data, generation), log.incarnation, log.ends(), busy_s=_BUSY_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -103,6 +103,10 @@ class Generations:
         """Generation → partition → next offset, of those that are folded here."""
         return {number: dict(each.runner.positions) for number, each in self._followed.items()}
 
+    async def reached(self) -> Mapping[int, int]:
+        """Partition → next offset that the served views want, as they say themselves. Raises Unavailable."""
+        return await self._followed[self.served].views.positions()
+
     async def ping(self) -> None:
         """Return if the served views answer and nothing keeps the fold from writing them. Raises Unavailable."""
         await self.views.ping()
@@ -192,10 +196,14 @@ class Generations:
     async def _switch(self, number: int) -> None:
         """Let readers use another generation. Raises Unavailable: then it is tried again."""
         old, new = self._followed[self.served], self._followed[number]
-        while not self._is_close(old.runner, new.runner):
+        for _ in range(int(POLL_S / _MOMENT_S)):
+            if self._is_close(old.runner, new.runner):
+                break
             if new.task is None or new.task.done():
                 raise Unavailable(f"generation {number} is not folded, so readers stay where they are")
             await asyncio.sleep(_MOMENT_S)
+        else:
+            return  # until the next look at the registry, which may have gone back meanwhile
         async with AsyncExitStack() as stack:
             for runner in (old.runner, new.runner):
                 for turn in runner.turns.values():

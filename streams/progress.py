@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from heapq import heapify, heappop, heappush
 from itertools import count
+from math import inf
+from time import monotonic
 
 from commands.errors import Unavailable
+
+logger = logging.getLogger(__name__)
 
 ASK_AFTER_S = 0.1
 """Reports usually come within this; who waits longer asks the views, for reports are hints."""
@@ -18,6 +23,13 @@ MAX_WAITING = 10_000
 _FEW = 64
 """So many that gave up may lie among those that wait before they are looked for."""
 
+CONFIRM_S = 1.0
+"""Reports may tell of views that are no more. So long one is believed without a look at the views themselves …"""
+CONFIRM_WAIT_S = 0.25
+"""… and views that do not answer by then are not waited for: who goes on to read them is told so by them …"""
+LAG_S = 0.5
+"""… whose positions may come so much later than the reports of them."""
+
 Ask = Callable[[], Awaitable[Mapping[int, int]]]
 
 
@@ -27,7 +39,7 @@ class FoldProgress:
     `ask` gives the positions that the views have themselves, where reports may be lost; it may raise Unavailable.
     """
 
-    def __init__(self, ask: Ask | None = None) -> None:
+    def __init__(self, ask: Ask | None = None, clock: Callable[[], float] = monotonic) -> None:
         self._reached: dict[int, int] = {}
         self._waiting: dict[int, list[tuple[int, int, asyncio.Future[None]]]] = {}
         """Partition → a heap by offset. Who gave up stays in it for a while, see `_leave`."""
@@ -38,6 +50,11 @@ class FoldProgress:
         self._pending = 0
         """Calls of `reach` that wait."""
         self._asking: asyncio.Task[None] | None = None
+        self._confirming: asyncio.Task[None] | None = None
+        self._confirmed_at = -inf
+        self._clock = clock
+        self._advanced_at: dict[int, float] = {}
+        """When a partition was last reported to have come further."""
 
     def position(self, partition: int) -> int:
         """The next offset of a partition, 0 before the first report."""
@@ -48,10 +65,11 @@ class FoldProgress:
         return list(self._reached.items())
 
     def advance(self, partition: int, next_offset: int) -> None:
-        """Report that the views have every record below `next_offset`. Never moves back."""
+        """Report that the views have every record below `next_offset`. Reports may be late, so none moves back."""
         if next_offset <= self._reached.get(partition, 0):
             return
         self._reached[partition] = next_offset
+        self._advanced_at[partition] = self._clock()
         waiting = self._waiting.get(partition)
         while waiting and waiting[0][0] <= next_offset:
             future = heappop(waiting)[2]
@@ -69,6 +87,8 @@ class FoldProgress:
         However it ends, nothing of the call is kept for long.
         """
         loop = asyncio.get_running_loop()
+        if self._ask is not None and self._clock() >= self._confirmed_at + CONFIRM_S:
+            await self._confirm(self._ask, timeout_s)
         missing = {partition: offset for partition, offset in ends.items() if self._reached.get(partition, 0) < offset}
         if not missing:
             return True
@@ -91,6 +111,33 @@ class FoldProgress:
                     future.cancel()
                     self._leave(partition)
         return not late
+
+    async def _confirm(self, ask: Ask, timeout_s: float) -> None:
+        """Ask the views themselves, once for all who want to know; where they are away, reports are all there is."""
+        if self._confirming is None:
+            self._confirming = asyncio.get_running_loop().create_task(self._compare(ask))
+        await asyncio.wait([self._confirming], timeout=min(timeout_s, CONFIRM_WAIT_S))
+
+    async def _compare(self, ask: Ask) -> None:
+        """Go back where the views have: what was reported a while ago stands in their positions, or they lost it."""
+        try:
+            began = self._clock()
+            reported = {p: offset for p, offset in self._reached.items() if began >= self._advanced_at[p] + LAG_S}
+            self._take(await ask(), reported)
+        except Unavailable:
+            pass  # whoever goes on to read the views is told so by them
+        finally:
+            self._confirmed_at = self._clock()
+            self._confirming = None
+
+    def _take(self, positions: Mapping[int, int], reported: Mapping[int, int]) -> None:
+        for partition, offset in reported.items():
+            stands = positions.get(partition, 0)
+            if stands < offset and self._reached[partition] == offset:
+                logger.warning("the views went back from %d:%d to %d", partition, offset, stands)
+                self._reached[partition] = stands
+        for partition, next_offset in positions.items():
+            self.advance(partition, next_offset)
 
     def _leave(self, partition: int) -> None:
         """Somebody gave up. Those are looked for once they are as many as wait, which costs each of them little."""

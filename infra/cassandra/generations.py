@@ -102,16 +102,24 @@ class Generations:
     async def remove(self, number: int) -> None:
         if number == await self.served():
             raise ServedGeneration(f"generation {number} is served")
+        await self._check_unread(number)
         if number in await self.all():
             await self.put(Generation(number, "dropping"))
             # Those who fold it shall have noticed before its tables go.
             await asyncio.sleep(3 * POLL_S)
+            await self._check_unread(number)
         await self._connection.execute(f"DROP KEYSPACE IF EXISTS {self.keyspace(number)}")
         await self._do(
             f"DELETE FROM {self.prefix}.generations WHERE projection = ? AND generation = ?", PROJECTION, number
         )
         if (await self._registered()).previous == number:
             await self._do(f"UPDATE {self.prefix}.generations SET previous = null WHERE projection = ?", PROJECTION)
+
+    async def _check_unread(self, number: int) -> None:
+        """A gateway that is to use another one reads this until that one has all that its readers know of."""
+        users = sorted(reader for reader, used in (await self.readers()).items() if used == number)
+        if users:
+            raise ServedGeneration(f"generation {number} is still read by {', '.join(users)}")
 
     async def tell(self, reader: str, generation: int) -> None:
         await self._do(

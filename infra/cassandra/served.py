@@ -53,20 +53,25 @@ class RegisteredViews(ServedViews):
 
     async def look(self) -> None:
         """Ask the registry, and move if it says so. Raises Unavailable, also where no worker has made the views yet."""
+        while (served := await self._served()) != self._generation:
+            views = CassandraChatViews(Keyspace(self._connection, self._generations.keyspace(served)))
+            if self._views is None or await self._caught_up(views, served):
+                self._views, self._generation = views, served
+                self._told_at = 0.0
+                log.info("generation %d of the views is served", served)
+        await self._tell()
+
+    async def _served(self) -> int:
         served = await self._generations.served()
         if served is None:
             raise Unavailable("no generation of the views is served yet: a worker makes the first one")
-        if served != self._generation:
-            views = CassandraChatViews(Keyspace(self._connection, self._generations.keyspace(served)))
-            if self._views is not None:
-                await asyncio.sleep(SETTLE_S)
-                await self._caught_up(views)
-            self._views, self._generation = views, served
-            self._told_at = 0.0
-            log.info("generation %d of the views is served", served)
+        return served
+
+    async def _tell(self) -> None:
+        """Say now and then which one readers use here: it must not be dropped."""
         now = asyncio.get_running_loop().time()
-        if now >= self._told_at + READER_S / 4 or not self._told_at:
-            await self._generations.tell(self._name, served)
+        if self._generation is not None and (now >= self._told_at + READER_S / 4 or not self._told_at):
+            await self._generations.tell(self._name, self._generation)
             self._told_at = now
 
     async def now(self) -> CassandraChatViews:
@@ -79,10 +84,21 @@ class RegisteredViews(ServedViews):
         """Partition → next offset that the fold wants. Raises Unavailable."""
         return await (await self.now()).reached()
 
-    async def _caught_up(self, views: CassandraChatViews) -> None:
-        """Wait until they have all that readers may know of."""
+    async def _caught_up(self, views: CassandraChatViews, generation: int) -> bool:
+        """Wait until they have all that readers may know of. False if another generation is to be served meanwhile.
+
+        Until then this process goes on to use, and to name, the one that it has.
+        """
+        loop = asyncio.get_running_loop()
+        look_at, move_at = loop.time() + POLL_S, loop.time() + SETTLE_S
         while True:
-            reached = await views.reached()
-            if all(reached.get(partition, 0) >= offset for partition, offset in self.told()):
-                return
+            await self._tell()
+            if loop.time() >= look_at:
+                if await self._served() != generation:
+                    return False
+                look_at = loop.time() + POLL_S
+            if loop.time() >= move_at:
+                reached = await views.reached()
+                if all(reached.get(partition, 0) >= offset for partition, offset in self.told()):
+                    return True
             await asyncio.sleep(_MOMENT_S)

@@ -75,6 +75,9 @@ class FileRegistry:
         with self._changing() as found:
             if number == found.served:
                 raise ServedGeneration(f"generation {number} is served")
+            # A server that was told to use another one goes on with this until that one is where it must be.
+            if number in (await self.readers()).values():
+                raise ServedGeneration(f"generation {number} is still read by the server")
             rest = {other: each for other, each in found.generations.items() if other != number}
             self._write(found, generations=rest, previous=None if found.previous == number else found.previous)
         # A server that still has them open keeps them until it has looked again.

@@ -9,7 +9,7 @@ import pytest
 
 import streams.progress
 from commands.errors import Unavailable
-from streams.progress import FoldProgress
+from streams.progress import CONFIRM_S, FoldProgress
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ async def test_nobody_is_asked_where_nobody_waits() -> None:
 
     progress = FoldProgress(ask)
     progress.advance(0, 4)
-    assert await progress.reach({0: 4}, 10)
+    await asyncio.sleep(0)
 
 
 async def test_a_question_that_fails_otherwise_does_not_end_the_asking_of_later_ones() -> None:
@@ -60,6 +60,79 @@ async def test_a_question_that_fails_otherwise_does_not_end_the_asking_of_later_
     progress = FoldProgress(ask)
     assert not await progress.reach({0: 1}, 0.01)
     assert not await progress.reach({0: 1}, 0.01)
+
+
+# --- Views that went back ----------------------------------------------------------------------------------
+
+
+class Views:
+    """Where the views stand; their position may come a moment later than the report of it."""
+
+    def __init__(self) -> None:
+        self.stands = {0: 0}
+        self.asked = 0
+        self.away = False
+        self.now = 1_000.0
+        self.progress = FoldProgress(self.positions, clock=lambda: self.now)
+
+    async def positions(self) -> Mapping[int, int]:
+        self.asked += 1
+        if self.away:
+            raise Unavailable("away")
+        return dict(self.stands)
+
+    def fold(self, offset: int) -> None:
+        self.stands[0] = offset
+        self.progress.advance(0, offset)
+
+
+async def test_views_that_were_lost_are_waited_for_until_they_are_there_again() -> None:
+    views = Views()
+    views.fold(100)
+    views.now += 60
+    assert await views.progress.reach({0: 100}, 10)
+    views.stands = {}  # lost, and folded anew from the log
+    views.now += 60
+    assert not await views.progress.reach({0: 100}, 0.01)
+    assert views.progress.position(0) == 0
+    waiting = asyncio.create_task(views.progress.reach({0: 100}, 10))
+    await asyncio.sleep(0)
+    views.fold(99)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    views.fold(100)
+    assert await waiting
+
+
+async def test_a_position_that_comes_later_than_its_report_is_no_going_back() -> None:
+    views = Views()
+    views.fold(100)
+    views.now += 60
+    assert await views.progress.reach({0: 100}, 10)
+    views.progress.advance(0, 120)
+    views.now += CONFIRM_S
+    views.progress.advance(0, 130)
+    assert await views.progress.reach({0: 130}, 10)
+    assert views.progress.position(0) == 130
+
+
+async def test_the_views_are_asked_once_a_second_at_most_and_once_for_all() -> None:
+    views = Views()
+    views.fold(100)
+    for _ in range(3):
+        assert all(await asyncio.gather(*(views.progress.reach({0: 100}, 10) for _ in range(20))))
+    assert views.asked == 1
+    views.now += CONFIRM_S
+    assert await views.progress.reach({0: 100}, 10)
+    assert views.asked == 2
+
+
+async def test_while_the_views_are_away_reports_are_believed() -> None:
+    views = Views()
+    views.fold(100)
+    views.away = True
+    views.now += 60
+    assert await views.progress.reach({0: 100}, 10)
 
 
 # --- Whoever asks leaves nothing behind ------------------------------------------------------------------------

@@ -63,6 +63,12 @@ async def test_a_generation_is_folded_beside_the_served_one_then_served_and_the_
         await generations.serve(3)
     await generations.serve(2)
     assert await generations.served() == 2
+    # A gateway that has not moved yet keeps its views, and they go on being folded.
+    await generations.tell("gateway-1", 1)
+    with pytest.raises(ServedGeneration, match="gateway-1"):
+        await generations.remove(1)
+    assert (await generations.read()).generations[1].state == "followed"
+    await generations.tell("gateway-1", 2)
     await generations.remove(1)
     assert await generations.all() == {2: second}
     with pytest.raises(Unavailable):
