@@ -153,6 +153,22 @@ def frames_of(content: bytes) -> list[Image.Image]:
     return shown
 
 
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("orientation", [1, ROTATED])
+def test_what_is_costly_to_code_stays_coded_and_loses_its_notes(
+    kind: str, orientation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_worker, "MAX_PIXELS_CODED", 60 * 40 - 1)
+    given = picture(kind, orientation=orientation)
+    said, content, small = made(given, tmp_path)
+    before, after = ImageOps.exif_transpose(opened(given)), ImageOps.exif_transpose(opened(content))
+    assert SECRET not in content
+    assert (said["width"], said["height"]) == after.size == before.size == opened(small).size
+    if orientation == 1 or kind != "WEBP":
+        assert after.tobytes() == before.tobytes()
+    assert set(dict(opened(content).getexif())) <= {0x0112}
+
+
 def gradient(mode: str) -> Image.Image:
     """Dark on top, light below."""
     grey = Image.linear_gradient("L")
