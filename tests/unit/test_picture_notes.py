@@ -171,6 +171,46 @@ def test_colours_stay() -> None:
         assert opened(without_notes(content, f"image/{kind.lower()}")).info["icc_profile"] == profile
 
 
+def raw(tags: dict[int, object], head: bytes = b"") -> bytes:
+    content = saved(Image.new("L", (9, 9)), "TIFF", tiffinfo=tags)
+    for tag in (259, 262):
+        if tag in tags:
+            at = content.index(struct.pack("<HHI", tag, 3, 1))
+            content = content[: at + 8] + struct.pack("<H", tags[tag]) + content[at + 10 :]
+    return content[:8] + head + content[8 + len(head) :]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        raw({50706: b"\1\4\0\0"}),
+        raw({262: 32803}),
+        raw({259: 34713}),
+        raw({34735: (1, 1, 0)}),
+        b"II*\0\x10\0\0\0CR\2\0" + b"\0" * 90,
+    ],
+    ids=["DNG", "colours of a sensor", "NEF", "GeoTIFF", "CR2"],
+)
+def test_what_would_be_worth_nothing_without_its_tags_is_left_alone(content: bytes) -> None:
+    with pytest.raises(ValueError, match="needs its tags"):
+        without_notes(content, "image/tiff")
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("image/gif", b"GIF89a\0\1\2 is how something else begins"),
+        ("image/png", b"\x89PNG\r\n\x1a\n\0\0\0\1 and then something else"),
+        ("image/webp", b"RIFF\x40\0\0\0WEBPNOTE\4\0\0\0else"),
+        ("image/jpeg", b"\xff\xd8\xff\0 is how something else begins"),
+        ("image/heic", b"\0\0\0\x10ftypheic\0\0\0\0\0\0\0\x10mdatabcdefgh"),
+    ],
+)
+def test_what_only_begins_like_a_picture_is_left_alone(kind: str, content: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        without_notes(content, kind)
+
+
 @pytest.mark.parametrize("kind", sorted(FORMATS))
 @pytest.mark.parametrize("content", [b"", b"x" * 40, b"II*\0\x08\0\0\0\xff\xff", b"\0\0\0\x02ftypheic" + b"\0" * 30])
 def test_what_is_something_else_is_told(kind: str, content: bytes) -> None:

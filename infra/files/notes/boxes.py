@@ -48,6 +48,8 @@ def without_notes(content: bytes) -> bytes:
             _read_movie(content, start, end, written, chunks)
         elif kind in _EMPTIED or kind not in _KNOWN:
             _fill(written, start, end)
+    if not items.extents and not has_frames:
+        raise ValueError("there is no picture in it")
     _empty_notes(items, written)
     kept = [span for spans in items.extents.values() for span in spans]
     for start, end in mdats:

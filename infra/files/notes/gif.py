@@ -8,19 +8,20 @@ _TIMING, _APPLICATION = 0xF9, 0xFF
 
 
 def without_notes(content: bytes) -> bytes:
-    """May end anywhere behind its head. Raises ValueError."""
+    """May end anywhere behind its head; what is damaged is kept up to there. Raises ValueError."""
     if content[:6] not in (b"GIF87a", b"GIF89a") or len(content) < 13:
         raise ValueError("no GIF")
     at = 13 + _table(content[10])
     view = memoryview(content)
     parts: list[bytes | memoryview] = [view[:at]]
     timing: bytes | memoryview = b""
+    has_picture = False
     while at < len(content):
         kind = content[at]
         if kind == _IMAGE and at + 10 <= len(content):
             end = _blocks_end(content, at + 11 + _table(content[at + 9]))
             parts += [timing, view[at:end]]
-            timing = b""
+            timing, has_picture = b"", True
         elif kind == _EXTENSION and at + 2 <= len(content):
             label, end = content[at + 1], _blocks_end(content, at + 2)
             if label == _TIMING:
@@ -32,6 +33,8 @@ def without_notes(content: bytes) -> bytes:
         elif kind == 0:  # some encoders end a picture twice
             end = at + 1
         else:
+            if kind != _END and not has_picture:
+                raise ValueError("no GIF")
             break
         at = end
     return b"".join([*parts, bytes([_END])])

@@ -11,6 +11,7 @@ _NEXT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _SOI, _EOI, _SOS, _COM, _APP1 = 0xD8, 0xD9, 0xDA, 0xFE, 0xE1
 _DRAWN = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
 """What of applications' segments says how the pixels are meant."""
+_RESERVED = frozenset(range(0xF0, 0xFE))
 _JFIF = 16
 """Bytes of a JFIF segment without its small picture."""
 
@@ -35,6 +36,8 @@ def without_notes(content: bytes) -> bytes:
         if marker == 0x01 or 0xD0 <= marker <= _SOI:
             at += 2
             continue
+        if marker < 0xC0 or marker in _RESERVED:
+            raise ValueError("no JPEG has such a marker")
         length = int.from_bytes(content[at + 2 : at + 4], "big")
         if length < 2:
             raise ValueError("a segment is shorter than its length")

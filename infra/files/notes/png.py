@@ -21,6 +21,8 @@ def without_notes(content: bytes) -> bytes:
     while at + 8 <= len(content):
         length, name = struct.unpack_from(">I4s", content, at)
         end = at + 12 + length
+        if not name.isalpha() or (len(parts) == 1 and name != b"IHDR"):
+            raise ValueError("no PNG")
         if name in _DRAWN:
             parts.append(view[at:end])
         elif name == b"eXIf" and (turned := only_orientation(content[at + 8 : end - 4]).removeprefix(b"Exif\0\0")):

@@ -20,13 +20,19 @@ _PIXELS = {273: 279, 324: 325, 513: 514}
 """Tags of places, with those of lengths."""
 _TABLES = (519, 520, 521)
 _TABLE_BYTES = 256
-_RAW = 50706
-"""A digital negative: its tags say how to develop it."""
+_COMPRESSION, _PHOTOMETRIC = 259, 262
+_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 33003, 33005, 34712, 34925, 50000, 50001, 50002})
+_SENSORS = frozenset({32803, 34892})
+"""Colours that are not yet developed."""
+_DATA = frozenset({50706, 34735})
+"""Of digital negatives, and of maps, whose content the place is: without their tags they are worth nothing."""
 _MAX_DIRECTORIES = 10_000
 
 
 def without_notes(content: bytes) -> bytes:
-    """Raises ValueError, also for raw photos."""
+    """Raises ValueError, also for raw photos and maps, which would be of no use without theirs."""
+    if content[8:10] == b"CR":
+        raise ValueError("a raw photo needs its tags")
     return _Tiff(content).written()
 
 
@@ -71,11 +77,15 @@ class _Tiff:
         entries, values = [], dict[int, list[int]]()
         for start in range(at + head, behind, width):
             tag = self._number(start, "H")
-            if tag == _RAW:
-                raise ValueError("a raw photo needs its tags")
+            if tag in _DATA:
+                raise ValueError("a raw photo or a map needs its tags")
             if tag in _DRAWN:
                 entries.append(self._content[start : start + width])
                 values[tag] = self._read_values(start)
+        if _SENSORS.intersection(values.get(_PHOTOMETRIC, ())) or not _COMPRESSIONS.issuperset(
+            values.get(_COMPRESSION, ())
+        ):
+            raise ValueError("a raw photo needs its tags")
         for tag, lengths in _PIXELS.items():
             for place, length in zip(values.get(tag, ()), values.get(lengths, ()), strict=False):
                 self._kept.append((place, place + length))

@@ -33,6 +33,8 @@ def without_notes(content: bytes) -> bytes:
         name, payload = parts[flags]
         parts[flags] = (name, bytes([payload[0] | _EXIF]) + payload[1:])
         parts.append((b"EXIF", turned))
+    if not any(name in (b"VP8 ", b"VP8L", b"ANMF") for name, _ in parts):
+        raise ValueError("no WebP")
     body = b"WEBP" + b"".join(_chunk(*each) for each in parts)
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
