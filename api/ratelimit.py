@@ -52,6 +52,12 @@ class RateLimit:
             self._forget(now)
         return None
 
+    def give_back(self, key: str) -> None:
+        """Return a token that was taken."""
+        full_at = self._full_at.get(key)
+        if full_at is not None:
+            self._full_at[key] = full_at - self._interval
+
     def headers(self, key: str) -> dict[str, str]:
         """`RateLimit` and `RateLimit-Policy` as of now, after draft-ietf-httpapi-ratelimit-headers: `r` is what
         is left, `t` the seconds until all of it is back, `q` the quota for `w` seconds."""

@@ -18,6 +18,7 @@ from api.file_services import FileServices
 from api.operations import Operations
 from api.past import TimeMachine
 from api.ratelimit import RateLimit
+from api.signins import SignIns
 from commands.accounts import Accounts
 from commands.devices import Devices
 from commands.errors import BadCredentials, TidingsError
@@ -26,13 +27,15 @@ from commands.sessions import Sessions, Tokens
 log = logging.getLogger(__name__)
 
 OPERATIONS_PER_S, OPERATIONS_BURST = 5, 60
+REFRESHES_PER_S, REFRESHES_BURST = 20, 2_000
+"""For each address: all of a large office come back at once after an outage."""
 BURST_S = 10
 """What is used rarely may use up so many seconds' worth at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`logins` are keyed by name and address, `registrations` by address, the others by user.
+    """`logins` are keyed by name and address, `registrations` and `refreshes` by address, the others by user.
 
     Sockets and HTTP share `sends`, `marks` and `commands`. `commands` are all changes but sends and marks; `queries`
     are about people.
@@ -47,6 +50,8 @@ class Limits:
     commands: RateLimit
     queries: RateLimit
     approaches: Approaches
+    refreshes: RateLimit
+    sign_ins: SignIns
 
     @classmethod
     def make(
@@ -64,6 +69,8 @@ class Limits:
         queries_per_second: int = 20,
         chats_per_hour: int = 100,
         approaches_per_hour: int = 200,
+        failed_logins_per_minute: int = 60,
+        failed_logins_per_hour: int = 100,
     ) -> Limits:
         return cls(
             RateLimit("logins", logins_per_minute / 60, logins_per_minute, clock),
@@ -75,6 +82,8 @@ class Limits:
             RateLimit("commands", commands_per_second, commands_burst, clock),
             RateLimit("queries", queries_per_second, queries_per_second * BURST_S, clock),
             Approaches(clock, chats_per_hour=chats_per_hour, approaches_per_hour=approaches_per_hour),
+            RateLimit("refreshes", REFRESHES_PER_S, REFRESHES_BURST, clock),
+            SignIns(clock, failed_logins_per_minute, failed_logins_per_hour),
         )
 
 

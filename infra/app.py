@@ -164,6 +164,8 @@ async def running(
             time.monotonic,
             logins_per_minute=settings.logins_per_minute,
             registrations_per_minute=settings.registrations_per_minute,
+            failed_logins_per_minute=settings.failed_logins_per_minute,
+            failed_logins_per_hour=settings.failed_logins_per_hour,
             sends_per_second=settings.sends_per_second,
             sends_burst=settings.sends_burst,
             uploads_per_minute=settings.uploads_per_minute,

@@ -24,7 +24,6 @@ from infra.front.connections import SPARE, Bounds, Crowd, connection_class, coun
 from infra.front.descriptors import raise_descriptor_limit
 from infra.front.proxies import Forwarded, Proxies, parse_proxies
 from infra.metrics.collectors import ConnectionMetrics
-from infra.metrics.process import tell
 from infra.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -92,7 +91,7 @@ async def _serve(
 ) -> None:
     async with running(settings, demo=demo) as app:
         crowd = crowd_for(settings, descriptors)
-        tell(app.services.metrics, [ConnectionMetrics(crowd)])
+        app.services.metrics.register(ConnectionMetrics(crowd))
         config = uvicorn.Config(
             Forwarded(
                 app.traced.around(create_app(app.services, chat_routes.ROUTERS, schema_components())),

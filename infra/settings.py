@@ -125,6 +125,10 @@ class Settings(BaseSettings):
 
     logins_per_minute: Rate = 10
     """For each name and address together."""
+    failed_logins_per_minute: Rate = 60
+    """For each address, whatever the names."""
+    failed_logins_per_hour: Rate = 100
+    """For each account, from wherever; on each gateway."""
     registrations_per_minute: Rate = 100
     """For each address."""
     sends_per_second: Rate = 100

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import Request, Response
 
 from api.http.models import Answer, DemoLogin, ShownTime, TokensAnswer, shown
-from api.http.routing import Caller, Svc, address_of, make_router
+from api.http.routing import Caller, Svc, UnsignedRoute, address_of, make_router
 from streams.push.ports import Result
 from streams.push.stream import Sent
 
-router = make_router("demo")
+router = make_router("demo", UnsignedRoute)
 
 PHONE = "demo-phone"
 

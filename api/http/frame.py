@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import PROBLEM_TYPE, MethodNotAllowed, NoSuchPath, problem_body, problem_headers, status_of
+from api.http.routing import MAX_ERRORS, cut, summary
 from api.request_id import HEADER, current, request_id
 from commands.errors import BadJson, Corrupt, FieldError, Invalid, TidingsError, TooLarge, UnknownField
 
@@ -172,10 +173,10 @@ def refusal(problems: Sequence[Any]) -> Invalid:
     """What pydantic found, as one error: an unknown field is told as such, for it explains missing ones."""
     errors = tuple(
         FieldError(
-            ".".join(map(str, problem["loc"][1:])) or str(problem["loc"][0]),
-            "is not known" if problem["type"] == "extra_forbidden" else problem["msg"],
+            cut(".".join(map(str, problem["loc"][1:])) or str(problem["loc"][0])),
+            "is not known" if problem["type"] == "extra_forbidden" else cut(problem["msg"]),
         )
-        for problem in problems
+        for problem in problems[:MAX_ERRORS]
     )
     kind = UnknownField if any(problem["type"] == "extra_forbidden" for problem in problems) else Invalid
-    return kind("; ".join(f"{each.field}: {each.message}" for each in errors), errors=errors)
+    return kind(summary(errors, len(problems)), errors=errors)

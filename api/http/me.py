@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, cast
 
 from fastapi import Query, Request
@@ -10,6 +12,7 @@ from api.cursors import Cursor, Id, decode, encode
 from api.http.models import ChangePassword, EraseMe, Limit, MeAnswer, Page, ProfilePatch, SessionAnswer
 from api.http.routing import Caller, Commander, Svc, address_of, make_router, problems
 from api.services import Services
+from api.signins import attempt_key
 from commands.errors import BadCredentials, BadCursor, NotFound, RateLimited
 from commands.users import ProfileChanges
 
@@ -20,9 +23,14 @@ class SessionsCursor(Cursor, frozen=True, tag="sessions"):
     session_id: Id
 
 
-def _limit_guesses(services: Services, request: Request, user_id: str) -> None:
-    """Who holds a token may not guess the password with it any faster than by signing in."""
-    services.limits.logins.enforce(f"{address_of(request)} {user_id}")
+@asynccontextmanager
+async def _guess(services: Services, request: Request, user_id: str) -> AsyncIterator[None]:
+    """Who holds a token may not guess the password with it any faster, or oftener, than by signing in."""
+    address = address_of(request)
+    services.limits.logins.enforce(attempt_key(address, user_id))
+    username = (await services.accounts.me(user_id)).username
+    with services.limits.sign_ins.attempt(username, address):
+        yield
 
 
 @router.get("/v1/me")
@@ -41,15 +49,15 @@ async def change_me(body: ProfilePatch, caller: Commander, services: Svc) -> MeA
 @router.delete("/v1/me", status_code=204, responses=problems(BadCredentials, RateLimited))
 async def erase_me(body: EraseMe, request: Request, caller: Caller, services: Svc) -> None:
     """Erase oneself, for good: everything one wrote reads as erased everywhere, and one leaves all chats."""
-    _limit_guesses(services, request, caller.user_id)
-    await services.accounts.erase(caller.user_id, body.password)
+    async with _guess(services, request, caller.user_id):
+        await services.accounts.erase(caller.user_id, body.password)
 
 
 @router.post("/v1/me/password", status_code=204, responses=problems(BadCredentials, RateLimited))
 async def change_password(body: ChangePassword, request: Request, caller: Caller, services: Svc) -> None:
     """Change the password; all other sessions end."""
-    _limit_guesses(services, request, caller.user_id)
-    await services.accounts.change_password(caller.user_id, caller.session_id, body.old, body.new)
+    async with _guess(services, request, caller.user_id):
+        await services.accounts.change_password(caller.user_id, caller.session_id, body.old, body.new)
 
 
 @router.get("/v1/sessions", responses=problems(BadCursor))

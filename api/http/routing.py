@@ -7,21 +7,31 @@ documents; so the body is read and parsed here, before FastAPI sees it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, NoReturn
+from collections.abc import Callable, Coroutine, Sequence
+from itertools import islice
+from typing import Annotated, Any, NoReturn, get_args
 
 from fastapi import APIRouter, Depends, Request, Response, params
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
 
 from api.errors import PROBLEM_TYPE, UnsupportedMediaType, row_of
 from api.ratelimit import address_key
 from api.services import Services
-from commands.errors import BadJson, BadToken, FieldError, Invalid, TidingsError, TooLarge
+from commands.errors import BadJson, BadToken, FieldError, Invalid, TidingsError, TooLarge, UnknownField
 from commands.sessions import Claims
 
 MAX_BODY = 1024 * 1024
 """Bytes of a JSON body."""
+MAX_UNSIGNED_BODY = 16 * 1024
+"""The same where no token is needed."""
+MAX_ERRORS = 20
+"""Fields that one answer tells of."""
+MAX_FIELD = 200
+"""Characters of a field's name in an answer."""
+_CLAIMS = "tidings.claims"
 Responses = dict[int | str, dict[str, Any]]
 
 
@@ -31,9 +41,9 @@ class JsonRequest(Request):
     _parsed: Any = None
 
     @classmethod
-    async def read(cls, request: Request) -> JsonRequest:
-        """Raises TooLarge, UnsupportedMediaType, BadJson, and Invalid for text that cannot be stored."""
-        raw = await _read_body(request)
+    async def read(cls, request: Request, most: int = MAX_BODY) -> JsonRequest:
+        """`most`: bytes. Raises TooLarge, UnsupportedMediaType, BadJson, and Invalid for text that cannot be stored."""
+        raw = await _read_body(request, most)
         if raw and not _says_json(request.headers.get("content-type", "")):
             raise UnsupportedMediaType("send the body with Content-Type: application/json")
         made = cls(request.scope, request.receive)
@@ -47,20 +57,33 @@ class JsonRequest(Request):
 
 
 class Route(APIRoute):
+    max_body = MAX_BODY
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         if self.body_field is None or isinstance(self.body_field.field_info, params.Form):
             return handle
 
+        known = _fields_of(self.body_field.field_info.annotation)
+        needs_token = _depends_on(self.dependant, current_user)
+
         async def read_then_handle(request: Request) -> Response:
-            return await handle(await JsonRequest.read(request))
+            if needs_token:  # who has none sends no more than a head
+                request.scope[_CLAIMS] = _claims(request)
+            read = await JsonRequest.read(request, self.max_body)
+            check_known(await read.json(), known)
+            return await handle(read)
 
         return read_then_handle
 
 
-def make_router(tag: str) -> APIRouter:
-    """A router whose JSON bodies are read as the contract says."""
-    return APIRouter(route_class=Route, tags=[tag])
+class UnsignedRoute(Route):
+    max_body = MAX_UNSIGNED_BODY
+
+
+def make_router(tag: str, kind: type[Route] = Route) -> APIRouter:
+    """A router whose JSON bodies are read as the contract says. `kind`: UnsignedRoute where no token is needed."""
+    return APIRouter(route_class=kind, tags=[tag])
 
 
 def problems(*kinds: type[TidingsError]) -> Responses:
@@ -93,14 +116,49 @@ async def services_of(request: Request) -> Services:
     return services
 
 
-async def current_user(
-    services: Annotated[Services, Depends(services_of)],
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-) -> Claims:
+async def current_user(request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> Claims:
     """Who calls. Raises BadToken."""
-    if credentials is None:
+    known: Claims | None = request.scope.get(_CLAIMS)
+    return known or _claims(request)
+
+
+def _claims(request: Request) -> Claims:
+    """What the access token says. Raises BadToken."""
+    services: Services = request.app.state.services
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
         raise BadToken
-    return services.tokens.verify(credentials.credentials)
+    return services.tokens.verify(token.strip())
+
+
+def _depends_on(dependant: Dependant, call: Any) -> bool:
+    return dependant.call is call or any(_depends_on(each, call) for each in dependant.dependencies)
+
+
+def _fields_of(kind: Any) -> frozenset[str]:
+    """The names that a body of this type may have; empty where they are not known."""
+    for each in (kind, *get_args(kind)):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return frozenset(each.model_fields)
+    return frozenset()
+
+
+def check_known(parsed: Any, known: frozenset[str]) -> None:
+    """Refuse a body of mostly unknown fields before each of them is looked at. Raises UnknownField."""
+    if known and isinstance(parsed, dict) and len(parsed) > len(known) + MAX_ERRORS:
+        unknown = list(islice((key for key in parsed if key not in known), MAX_ERRORS))
+        errors = tuple(FieldError(cut(key), "is not known") for key in unknown)
+        raise UnknownField(summary(errors, len(parsed) - len(known)), errors=errors)
+
+
+def cut(name: str) -> str:
+    return name if len(name) <= MAX_FIELD else f"{name[:MAX_FIELD]}…"
+
+
+def summary(errors: Sequence[FieldError], count: int) -> str:
+    """One sentence of the errors that are told, of so many."""
+    told = "; ".join(f"{each.field}: {each.message}" for each in errors)
+    return told if count <= len(errors) else f"{told}; and more"
 
 
 Svc = Annotated[Services, Depends(services_of)]
@@ -154,15 +212,15 @@ def parse_json(raw: bytes) -> Any:
         raise BadJson(f"the body is not JSON: {error}") from error
 
 
-async def _read_body(request: Request) -> bytes:
+async def _read_body(request: Request, most: int) -> bytes:
     announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > MAX_BODY:
-        raise TooLarge(f"the body is over {MAX_BODY} bytes")
+    if announced.isdecimal() and int(announced) > most:
+        raise TooLarge(f"the body is over {most} bytes")
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > MAX_BODY:
-            raise TooLarge(f"the body is over {MAX_BODY} bytes")
+        if size > most:
+            raise TooLarge(f"the body is over {most} bytes")
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -201,4 +259,4 @@ def _check_text(value: Any, path: str) -> None:
 
 
 def _unfit(path: str, message: str) -> Invalid:
-    return Invalid(f"text {message}", errors=(FieldError(path, message),))
+    return Invalid(f"text {message}", errors=(FieldError(cut(path), message),))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -428,3 +429,83 @@ async def test_outside_of_a_demo_there_is_no_such_route(our: Web) -> None:
     check_problem(await our.post("/v1/demo/login", {"code": "x"}), 404, "not_found")
     token = (await our.register())["access_token"]
     check_problem(await our.get("/v1/demo/pushes", token), 404, "not_found")
+
+
+# --- before anybody has signed in ---
+
+UNSIGNED = ["/v1/auth/register", "/v1/auth/login", "/v1/auth/refresh", "/v1/auth/logout", "/v1/demo/login"]
+
+
+@pytest.mark.parametrize("path", UNSIGNED)
+async def test_bodies_are_small_before_sign_in(tmp_path: Path, path: str) -> None:
+    async with web(tmp_path, demo=True) as our:
+        most = b'{"a":"' + b"x" * (16 * 1024 - 8) + b'"}'
+        headers = {"Content-Type": "application/json"}
+        check_problem(await our.call("POST", path, content=most, headers=headers), 422, "unknown_field")
+        check_problem(await our.call("POST", path, content=most + b" ", headers=headers), 413, "too_large")
+
+
+async def test_every_route_that_takes_a_body_without_a_token_takes_a_small_one(tmp_path: Path) -> None:
+    async with web(tmp_path, demo=True) as our:
+        paths = (await our.get("/openapi.json")).json()["paths"]
+        open_to_all = [
+            path
+            for path, operations in paths.items()
+            for operation in operations.values()
+            if "requestBody" in operation and "security" not in operation
+        ]
+        assert set(open_to_all) <= set(UNSIGNED)
+
+
+async def test_who_has_no_token_is_told_so_before_the_body_is_looked_at(our: Web) -> None:
+    for content in (b"{", b"x" * 2_000_000):
+        for token in (None, "nonsense"):
+            answer = await our.call("PATCH", "/v1/me", token, content=content)
+            check_problem(answer, 401, "bad_token")
+
+
+@pytest.mark.parametrize("path", ["/v1/auth/login", "/v1/me"])
+@pytest.mark.parametrize("name", ["k{}", "{}" + "k" * 300])
+async def test_an_answer_tells_of_twenty_fields(our: Web, path: str, name: str) -> None:
+    token = (await our.register())["access_token"]
+    body = {name.format(number): 1 for number in range(40 if "auth" in path else 3_000)}
+    method = "POST" if "auth" in path else "PATCH"
+    answer = await our.call(method, path, token, json=body)
+    document = check_problem(answer, 422, "unknown_field")
+    assert len(document["errors"]) == 20
+    assert len(answer.content) < 20_000
+
+
+async def test_a_few_unknown_fields_are_all_told(our: Web) -> None:
+    document = check_problem(await our.post("/v1/auth/login", {"a": 1, "b": 2}), 422, "unknown_field")
+    assert {each["field"] for each in document["errors"]} == {"a", "b", "username", "password"}
+
+
+async def test_a_list_of_nonsense_costs_little(our: Web) -> None:
+    token = (await our.register())["access_token"]
+    answer = await our.post("/v1/users/query", {"user_ids": [1] * 200_000}, token)
+    document = check_problem(answer, 422, "invalid")
+    assert len(document["errors"]) <= 20
+
+
+# --- guessing ---
+
+
+async def test_one_address_guesses_sixty_times_a_minute_whatever_the_names(our: Web) -> None:
+    statuses = Counter([(await login(our, f"nobody{number}", "wrong wrong")).status_code for number in range(70)])
+    assert statuses == {401: 60, 429: 10}
+    await our.register("ana")
+    assert (await login(our, "ana")).status_code == 200
+
+
+async def test_an_account_is_guessed_at_most_a_hundred_times_an_hour(our: Web) -> None:
+    token = (await our.register("ana"))["access_token"]
+    statuses: Counter[int] = Counter()
+    for _ in range(60):
+        for _ in range(10):
+            statuses[(await login(our, "ana", "wrong wrong")).status_code] += 1
+        body = {"old": "wrong wrong", "new": PASSWORD}
+        statuses[(await our.post("/v1/me/password", body, token)).status_code] += 1
+        token = (await login(our, "ana")).json().get("access_token", token)
+        our.its.clock.advance(60)
+    assert statuses[401] <= 100
