@@ -113,12 +113,16 @@ class Apns:
         self._opening = asyncio.Lock()
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
-        bodies = [payload(push) for push in pushes]
-        outcomes = {
-            index: Outcome("refused", f"the payload has {len(body)} bytes")
-            for index, body in enumerate(bodies)
-            if len(body) > MAX_PAYLOAD
-        }
+        bodies, outcomes = [], dict[int, Outcome]()
+        for index, push in enumerate(pushes):
+            try:
+                body = payload(push)
+            except Exception as error:
+                logger.exception("a push cannot be written down: device %s", push.device.device_id)
+                body, outcomes[index] = b"", Outcome("refused", f"it cannot be written down: {error!r}")
+            bodies.append(body)
+            if len(body) > MAX_PAYLOAD:
+                outcomes[index] = Outcome("refused", f"the payload has {len(body)} bytes")
         left = [index for index in range(len(pushes)) if index not in outcomes]
         for _ in range(TRIES):
             unsent: list[int] = []
@@ -146,10 +150,7 @@ class Apns:
             return [Outcome("busy", str(error))] * len(some)
         token = self._token.text
         shared = self._shared(token)
-        answers = [
-            line.post(f"/3/device/{pushes[index].device.token}", shared, _own(pushes[index]), bodies[index])
-            for index in some
-        ]
+        answers = [self._posted(line, pushes[index], shared, bodies[index]) for index in some]
         try:
             await asyncio.wait(answers)
         finally:
@@ -157,12 +158,25 @@ class Apns:
                 answer.cancel()
         return [self._outcome(answer, token) for answer in answers]
 
+    @staticmethod
+    def _posted(line: Http2Line, push: Push, shared: Fields, body: bytes) -> asyncio.Future[Answer]:
+        """What cannot even be asked fails like an answer: the others are asked all the same."""
+        try:
+            return line.post(f"/3/device/{push.device.token}", shared, _own(push), body)
+        except Exception as error:
+            failed: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            failed.set_exception(error)
+            return failed
+
     def _outcome(self, answer: asyncio.Future[Answer], token: str) -> Outcome | None:
         error = answer.exception()
         if isinstance(error, NotSent):
             return None
         if isinstance(error, Broken):
             return Outcome("busy", str(error))
+        if error is not None:
+            logger.error("a push cannot be sent: %r", error)
+            return Outcome("refused", f"it cannot be sent: {error!r}")
         result = answer.result()
         if result.status == 403 and _said(result).get("reason") == "ExpiredProviderToken":
             self._token.renew(token)
@@ -207,10 +221,7 @@ def outcome(answer: Answer, now: Callable[[], datetime]) -> Outcome:
     said = _said(answer)
     reason = str(said.get("reason", f"status {answer.status}"))
     if reason in _DEAD or answer.status == 410:
-        at = said.get("timestamp")
-        return Outcome(
-            "gone", reason, gone_since=datetime.fromtimestamp(at / 1000, UTC) if isinstance(at, int) else None
-        )
+        return Outcome("gone", reason, gone_since=_moment(said.get("timestamp")))
     if answer.status == 403:
         # A wrong key is for the operator to mend; until then what there is to say waits.
         logger.error("Apple refuses our key: %s", reason)
@@ -224,3 +235,13 @@ def _said(answer: Answer) -> dict[str, int | str]:
         return msgspec.json.decode(answer.body, type=dict[str, int | str]) if answer.body else {}
     except msgspec.DecodeError:
         return {}
+
+
+def _moment(unix_ms: int | str | None) -> datetime | None:
+    """None for what is no time."""
+    if not isinstance(unix_ms, int):
+        return None
+    try:
+        return datetime.fromtimestamp(unix_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -16,6 +16,7 @@ from google.auth.transport.requests import Request
 
 from commands.errors import Invalid
 from infra.push.retry_after import seconds
+from streams.push.apart import sent_apart
 from streams.push.ports import Outcome, Push
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Fcm:
                 logger.error("Google gives no access token: %s", error)
                 found += [Outcome("busy", f"no access token: {error}") for _ in some]
             else:
-                found += await self._send(some)
+                found += await sent_apart(self._send, some)
         return found
 
     async def close(self) -> None:
@@ -83,6 +84,9 @@ class Fcm:
             # Said aloud, because here the library's default is to only pretend.
             answer = await messaging.send_each_async(messages, dry_run=False, app=self._app)
         except exceptions.FirebaseError as error:
+            if isinstance(error.cause, ValueError | TypeError):
+                # One of them cannot be written, and all were given up before any was sent.
+                raise error.cause from error
             return [self._outcome(error) for _ in pushes]
         return [Outcome("sent") if each.success else self._outcome(each.exception) for each in answer.responses]
 

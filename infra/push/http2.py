@@ -264,7 +264,15 @@ class Http2Line(asyncio.Protocol):
                     return
                 pseudo = ((":method", "POST"), (":scheme", "https"), (":authority", self._authority))
                 stream = 2 * self._sent + 1
-                self._out.append(request(stream, self._blocks.encode(path, pseudo + shared, own), body))
+                try:
+                    self._out.append(request(stream, self._blocks.encode(path, pseudo + shared, own), body))
+                except Exception as error:
+                    # What both sides remember of headers may differ from here on.
+                    self.is_usable = False
+                    _fail_one(answer, error)
+                    while self._waiting:
+                        _fail_one(self._waiting.popleft()[-1], NotSent("the connection is not used any more"))
+                    return
                 self._window -= len(body)
                 self._open[stream] = _Exchange(answer, now)
                 self._sent += 1

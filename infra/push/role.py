@@ -56,6 +56,10 @@ class PushRole:
             except Unavailable as error:
                 logger.warning("pushes wait: %s", error)
                 await asyncio.sleep(AGAIN_S)
+            except Exception:
+                # What was under way is taken again, by all partitions; the server has more to do than this.
+                logger.exception("pushes begin again")
+                await asyncio.sleep(AGAIN_S)
 
 
 async def open_role(

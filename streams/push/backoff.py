@@ -14,12 +14,14 @@ JITTER = 0.25
 """At most so much of a delay is added, by chance, so that what failed together does not come back together."""
 GIVE_UP_S = 24 * 3_600.0
 """After the first try."""
+LONGEST_S = GIVE_UP_S * (1 + JITTER)
+"""Nothing waits longer, whatever a provider asks for."""
 
 
 def delay_ms(attempts: int, retry_after_s: float | None, chance: Callable[[], float]) -> tuple[int, int]:
     """(queue, ms to wait) after so many tries, never less than the provider asked for. `chance`: 0 ≤ x < 1."""
     queue = min(attempts, len(DELAYS_S)) - 1
-    asked = retry_after_s or 0.0
+    asked = min(retry_after_s or 0.0, GIVE_UP_S)
     while queue < len(DELAYS_S) - 1 and DELAYS_S[queue] < asked:
         queue += 1
     wait = max(DELAYS_S[queue], asked)

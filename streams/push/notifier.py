@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from events.ids import unix_us
 from projections.ports import Changes
-from streams.push.queues import Queue
+from streams.push.queues import Item, Queue
 from streams.push.records import Note, decode_note, encode_note
 
 STALE = timedelta(hours=24)
@@ -43,8 +43,8 @@ class Notifier:
     async def take_over(self, partition: int) -> None:
         """Learn what is stored: views that fall back, or are folded anew, are not notified of twice. Raises
         Unavailable."""
-        stored = [decode_note(item.key, item.value) for item in await self._queue.tail(partition, WINDOW)]
-        self._known[partition] = _Known([note for note in stored if note.log == self._tag])
+        stored = map(_note, await self._queue.tail(partition, WINDOW))
+        self._known[partition] = _Known([note for note in stored if note is not None and note.log == self._tag])
 
     async def notify(self, changes: Changes) -> None:
         """Return when the notes of this batch are stored durably. Raises Unavailable."""
@@ -63,3 +63,11 @@ class Notifier:
         ]
         if notes:
             await self._queue.put(changes.partition, [encode_note(note) for note in notes])
+
+
+def _note(item: Item) -> Note | None:
+    """None for what cannot be read: the stream says so when it comes to it, and the fold must not stop over it."""
+    try:
+        return decode_note(item.key, item.value)
+    except ValueError:
+        return None

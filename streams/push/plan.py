@@ -98,16 +98,18 @@ class Planner:
         badges, names, contents = await asyncio.gather(
             self._views.unread_of(_users(cases)), self._names_of(cases), self._contents(cases, addressees)
         )
-        pushes = [
-            (
-                case.wanted,
-                _push(case, each, contents.get(case.place, _NOTHING), names.get(case.entry.actor_id), badges[user_id]),
-            )
-            for case in cases
-            for user_id in (member.user_id for member in case.members)
-            for each in addressees[user_id]
-            if case.wanted.device_id in (None, each.device.device_id)
-        ]
+        pushes = []
+        for case in cases:
+            content, sender = contents.get(case.place, _NOTHING), names.get(case.entry.actor_id)
+            for user_id in (member.user_id for member in case.members):
+                for each in addressees[user_id]:
+                    if case.wanted.device_id not in (None, each.device.device_id):
+                        continue
+                    try:
+                        pushes.append((case.wanted, _push(case, each, content, sender, badges[user_id])))
+                    except Exception:
+                        # The other devices are pushed to all the same.
+                        logger.exception("no push can be made for device %s", each.device.device_id)
         return pushes, late
 
     async def _cases(self, wanted: Sequence[Wanted]) -> tuple[list[_Case], list[Wanted]]:
@@ -172,11 +174,26 @@ class Planner:
             for case in cases
             if any(each.push_preview for member in case.members for each in addressees[member.user_id])
         ]
-        await self._sealer.warm({case.entry.actor_id for case in shown})
+        authors = {case.entry.actor_id for case in shown}
+        try:
+            await self._sealer.warm(authors)
+        except Corrupt:
+            await self._warm_each(authors)
         return {case.place: self._content(case) for case in shown}
+
+    async def _warm_each(self, author_ids: Collection[str]) -> None:
+        """One whose key does not open keeps nobody else's closed."""
+        for author_id in author_ids:
+            try:
+                await self._sealer.warm((author_id,))
+            except Corrupt as error:
+                logger.error("a push goes without what cannot be opened: %s", error)
 
     def _content(self, case: _Case) -> _Content:
         entry, message = case.entry, case.message
+        if not self._sealer.ready(entry.actor_id):
+            # Asked for just now: there is no such key, or it does not open.
+            return _NOTHING
         body = self._opened((entry.chat_id, message.message_id, entry.actor_id, message.body))
         file = sealed_file(entry.chat_id, entry.actor_id, message)
         try:

@@ -19,13 +19,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from commands.devices import DeviceStore, Platform
+from commands.devices import Device, DeviceStore, Platform
 from commands.errors import Unavailable
 from events.ids import unix_ms
 from events.log import NOTIFICATIONS_TOPIC, RETRIES_TOPIC
 from projections.ports import Parked
 from streams.dead_letters import DeadLetters
-from streams.push.backoff import GIVE_UP_S, delay_ms
+from streams.push.apart import sent_apart
+from streams.push.backoff import GIVE_UP_S, LONGEST_S, delay_ms
 from streams.push.notifier import WINDOW
 from streams.push.plan import Wanted
 from streams.push.ports import Outcome, Provider, Push
@@ -174,9 +175,9 @@ class PushStream:
     ) -> None:
         """Everything that is to be done about these items, to the end; `before` is what must be done first."""
         if items:
-            pushes, late = await self._planned(tries)
+            pushes, again = await self._planned(tries)
             outcomes = await self._sent([push for _, push in pushes])
-            await self._settle(topic, held.partition, pushes, outcomes, late)
+            await self._settle(topic, held.partition, pushes, outcomes, again)
         if before is not None:
             await asyncio.wait([before])
             before.result()
@@ -185,27 +186,30 @@ class PushStream:
             if topic == NOTIFICATIONS_TOPIC:
                 self.counts.notes += len(tries)
 
-    async def _planned(self, tries: Sequence[_Try]) -> tuple[list[tuple[_Try, Push]], list[_Try]]:
+    async def _planned(self, tries: Sequence[_Try]) -> tuple[list[tuple[_Try, Push]], list[tuple[_Try, str]]]:
+        """Pushes, and what is to be tried again, with the reason."""
         loop = asyncio.get_running_loop()
         until = loop.time() + VIEWS_S
         rest = {each.wanted: each for each in tries}
         pushes: list[tuple[_Try, Push]] = []
+        again: list[tuple[_Try, str]] = []
         while rest:
-            found, late = await _patiently(partial(self._plans.plan, list(rest)))
+            found, late, failed = await _patiently(partial(self._plans.plan, list(rest)))
             pushes += [(rest[wanted], push) for wanted, push in found]
+            again += [(rest[wanted], reason) for wanted, reason in failed]
             rest = {wanted: rest[wanted] for wanted in late}
             if rest and loop.time() > until:
                 break
             if rest:
                 await asyncio.sleep(_LOOK_S)
-        return pushes, list(rest.values())
+        return pushes, again + [(each, "no view has the message yet") for each in rest.values()]
 
     async def _sent(self, pushes: Sequence[Push]) -> list[Outcome]:
         by_provider: dict[Provider, list[int]] = {}
         for index, push in enumerate(pushes):
             by_provider.setdefault(self._providers[push.device.platform], []).append(index)
         answers = await asyncio.gather(
-            *(provider.send([pushes[index] for index in some]) for provider, some in by_provider.items())
+            *(sent_apart(provider.send, [pushes[index] for index in some]) for provider, some in by_provider.items())
         )
         outcomes: dict[int, Outcome] = {}
         for some, answer in zip(by_provider.values(), answers, strict=True):
@@ -218,19 +222,19 @@ class PushStream:
         partition: int,
         pushes: Sequence[tuple[_Try, Push]],
         outcomes: Sequence[Outcome],
-        late: Sequence[_Try],
+        to_repeat: Sequence[tuple[_Try, str]],
     ) -> None:
         now = self._now()
         queues: dict[int, list[tuple[str, bytes]]] = {}
         dead: list[Parked] = []
-        again = [(each, each.retry, Outcome("busy", "no view has the message yet")) for each in late]
+        again = [(each, each.retry, Outcome("busy", reason)) for each, reason in to_repeat]
         for (each, push), outcome in zip(pushes, outcomes, strict=True):
             self.counts.results[push.device.platform, outcome.result] += 1
             self.counts.behind_s = GIVE_UP_S - (push.expires_at - now).total_seconds()
             retry = _for_device(each.retry, push)
             match outcome.result:
                 case "gone" if outcome.gone_since is None or push.device.updated_at <= outcome.gone_since:
-                    await _patiently(partial(self._devices.remove_token, push.device))
+                    await self._remove(push.device)
                 case "busy":
                     again.append((each, retry, outcome))
                 case "refused":
@@ -249,7 +253,17 @@ class PushStream:
             await _patiently(partial(self._letters[topic].put, dead))
         if self._journal is not None and pushes:
             sent = [Sent(push, outcome, now) for (_, push), outcome in zip(pushes, outcomes, strict=True)]
-            await _patiently(partial(self._journal, sent))
+            try:
+                await _patiently(partial(self._journal, sent))
+            except Exception:
+                logger.exception("what became of %d pushes is not noted", len(sent))
+
+    async def _remove(self, device: Device) -> None:
+        try:
+            await _patiently(partial(self._devices.remove_token, device))
+        except Exception:
+            # Its next push is answered in the same way; the others' outcomes are still to be stored.
+            logger.exception("the dead token of device %s stays", device.device_id)
 
     def _following(self, retry: Retry, outcome: Outcome) -> tuple[int, Retry | None]:
         """(queue, the next retry), None where there is to be none."""
@@ -291,7 +305,8 @@ class _Try:
 
 
 def _is_due(now_ms: int, read: tuple[Item, _Try | None]) -> bool:
-    return read[1] is None or read[1].retry.due_ms <= now_ms
+    """What is due later than anything may be was stored while the clock was wrong: it must not hold up the others."""
+    return read[1] is None or not now_ms < read[1].retry.due_ms <= now_ms + LONGEST_S * 1000
 
 
 def _fresh(note: Note, now_ms: int) -> Retry:

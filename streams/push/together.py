@@ -7,10 +7,11 @@ some more. By then the views mostly have what the notes speak of, which were sto
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from streams.push.apart import apart
 from streams.push.plan import Wanted
 from streams.push.ports import Push
 
@@ -24,6 +25,10 @@ Plan = tuple[list[tuple[Wanted, Push]], list[Wanted]]
 """What is to be sent, and what the views do not have yet."""
 
 
+Planned = tuple[list[tuple[Wanted, Push]], list[Wanted], list[tuple[Wanted, str]]]
+"""The same, and what cannot be planned, with the reason."""
+
+
 class Plans(Protocol):
     async def plan(self, wanted: Sequence[Wanted]) -> Plan:
         """Raises Unavailable."""
@@ -33,7 +38,7 @@ class Plans(Protocol):
 class _Waiting:
     wanted: Sequence[Wanted]
     since: float
-    plan: asyncio.Future[Plan] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    plan: asyncio.Future[Planned] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Together:
@@ -46,9 +51,10 @@ class Together:
         self._many = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def plan(self, wanted: Sequence[Wanted]) -> Plan:
+    async def plan(self, wanted: Sequence[Wanted]) -> Planned:
+        """Raises Unavailable. A message with which planning fails by itself is told as such, and the others go on."""
         if not wanted:
-            return [], []
+            return [], [], []
         waiting = _Waiting(wanted, asyncio.get_running_loop().time())
         self._waiting.append(waiting)
         if sum(len(each.wanted) for each in self._waiting) >= MANY:
@@ -62,13 +68,16 @@ class Together:
             await self._moment()
             group = self._next_group()
             try:
-                pushes, late = await self._plans.plan(list(dict.fromkeys(one for each in group for one in each.wanted)))
+                wanted = list(dict.fromkeys(one for each in group for one in each.wanted))
+                plans, failed = await apart(self._plans.plan, wanted)
             except Exception as error:
                 for each in group:
                     if not each.plan.done():
                         each.plan.set_exception(error)
             else:
-                _hand_out(group, pushes, set(late))
+                pushes = [push for _, (some, _) in plans for push in some]
+                late = {one for _, (_, some) in plans for one in some}
+                _hand_out(group, pushes, late, {one: f"it cannot be planned: {error!r}" for one, error in failed})
 
     async def _moment(self) -> None:
         """Wait for more, unless there are many or the first has waited long enough."""
@@ -91,11 +100,14 @@ class Together:
         return group
 
 
-def _hand_out(group: Sequence[_Waiting], pushes: Sequence[tuple[Wanted, Push]], late: set[Wanted]) -> None:
+def _hand_out(
+    group: Sequence[_Waiting], pushes: Sequence[tuple[Wanted, Push]], late: set[Wanted], failed: Mapping[Wanted, str]
+) -> None:
     by_wanted: dict[Wanted, list[tuple[Wanted, Push]]] = {}
     for each in pushes:
         by_wanted.setdefault(each[0], []).append(each)
     for waiting in group:
         if not waiting.plan.done():
             mine = [each for one in waiting.wanted for each in by_wanted.get(one, ())]
-            waiting.plan.set_result((mine, [one for one in waiting.wanted if one in late]))
+            late_ones = [one for one in waiting.wanted if one in late]
+            waiting.plan.set_result((mine, late_ones, [(one, failed[one]) for one in waiting.wanted if one in failed]))

@@ -130,6 +130,17 @@ async def test_hundreds_at_once_arrive_each_once(its: Setting) -> None:
     assert len(its.ledger.counts) == count
 
 
+@pytest.mark.parametrize(
+    "broken", [{"body": "\ud800"}, {"token": "phone-\ud800"}, {"chat_id": "\ud800"}, {"message_id": "\ud800"}]
+)
+async def test_a_push_that_cannot_be_written_keeps_no_other_from_arriving(its: Setting, broken: dict[str, Any]) -> None:
+    pushes = [its.push(f"fine-{number}", number) for number in range(5)]
+    outcomes = await its.provider.send([*pushes[:2], its.push(**broken), *pushes[2:]])
+    assert outcomes.pop(2).result in ("busy", "refused")
+    assert [outcome.result for outcome in outcomes] == ["sent"] * 5
+    assert {received.token for received in its.ledger.accepted} == {push.device.token for push in pushes}
+
+
 async def test_a_long_text_of_any_script_fits(its: Setting) -> None:
     assert await its.one("phone-1", title="김" * 200, body="\U0001f388" * 256) == Outcome("sent")
 

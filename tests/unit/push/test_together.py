@@ -95,7 +95,7 @@ async def test_many_wait_for_nobody_and_no_plan_is_too_large() -> None:
 
 async def test_nothing_wanted_is_no_question() -> None:
     plans = Plans()
-    assert await Together(plans, linger_s=LONG_S).plan([]) == ([], [])
+    assert await Together(plans, linger_s=LONG_S).plan([]) == ([], [], [])
     assert plans.asked == []
 
 
