@@ -16,14 +16,18 @@ from infra.backup import manifest
 from infra.backup.copies import Report, save_rows, snapshot
 from infra.backup.erasures import as_line
 from infra.backup.manifest import LogPart, Manifest
-from infra.layout import accounts_file, log_file
+from infra.layout import accounts_file, log_file, views_file
 from infra.log_readers import open_log_reader
 from infra.private import private_folder, write_private
 from infra.settings import Settings
 from infra.sql.database import driver_errors
 from infra.sql.tables import DataKeyRow, UserRow
+from infra.sqlite.database import Damaged, quick_check
 from infra.sqlite.log_reader import SqliteLogReader
 from infra.sqlite.operators import FILE as OPERATORS
+from infra.sqlite.operators import Operators
+from infra.sqlite.read_through import content_damage
+from infra.sqlite.registry import FileRegistry
 from infra.whole import check_accounts, has_content
 
 LOG, ACCOUNTS, DESTROYED = "log.db", "accounts.db", "destroyed.ndjson"
@@ -56,6 +60,8 @@ def back_up(settings: Settings, folder: Path, now: datetime, begin: Begin) -> Ma
     if settings.accounts_url is None and not has_content(accounts_file(settings.data)):
         check_accounts(settings.data)
         raise NothingToBackUp(f"there are no accounts in {settings.data}")
+    if not settings.kafka:
+        _check_log(settings.data, begin)
     with closing(open_log_reader(settings)) as reader:
         log = LogPart(reader.incarnation, reader.ends())
     private_folder(folder)
@@ -76,6 +82,25 @@ def back_up(settings: Settings, folder: Path, now: datetime, begin: Begin) -> Ma
         for path in folder.iterdir():
             path.unlink()
         raise
+
+
+def _check_log(data: Path, begin: Begin) -> None:
+    """A damaged log is no backup. The served views, where they are there and whole, tell what its records said.
+
+    Raises NoLog, Damaged, Unavailable.
+    """
+    log = log_file(data)
+    begin("Reading the log through")
+    SqliteLogReader(log).close()
+    try:
+        views = views_file(data, FileRegistry(data).look().served)
+        wrong = content_damage(log, views, asyncio.run(Operators(data).all())) if views.exists() else ""
+    except Damaged:
+        if quick_check(log):
+            raise
+        return  # the views are, which a backup does without
+    if wrong:
+        raise Damaged(wrong)
 
 
 def _copies(settings: Settings, folder: Path, begin: Begin) -> list[str]:

@@ -14,13 +14,12 @@ from events.log import Position
 from infra.estate import Busy, NoViews, ToolStore
 from infra.layout import log_file, views_file
 from infra.sqlite.chat_views import SqliteChatViews
-from infra.sqlite.database import DataDirectoryInUse, DirectoryLock, is_served, quick_check
+from infra.sqlite.database import DataDirectoryInUse, DirectoryLock, is_served
 from infra.sqlite.log import SqliteLog
-from infra.sqlite.log_reader import WAY_OUT as LOG_WAY_OUT
 from infra.sqlite.log_reader import SqliteLogReader
 from infra.sqlite.operators import POLL_S, Operators
+from infra.sqlite.read_through import damage
 from infra.sqlite.registry import FileRegistry
-from infra.sqlite.view_tables import WAY_OUT as VIEWS_WAY_OUT
 from infra.sqlite.views import SqliteViews
 from streams.batch import Discards
 from streams.log_reader import LogReader
@@ -112,10 +111,8 @@ class EmbeddedEstate:
 
     async def damage(self) -> str:
         served = (await self.registry.read()).served
-        for path, way_out in ((log_file(self._data), LOG_WAY_OUT), (views_file(self._data, served), VIEWS_WAY_OUT)):
-            if path.exists() and (wrong := await asyncio.to_thread(quick_check, path, way_out)):
-                return f"{path} is damaged ({wrong}): {way_out}"
-        return ""
+        log, views, discarded = log_file(self._data), views_file(self._data, served), await self._operators.all()
+        return await asyncio.to_thread(damage, log, views, discarded)
 
     async def close(self) -> None:
         for views in (*self._read.values(), *self._folded.values()):

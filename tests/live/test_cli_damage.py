@@ -348,3 +348,53 @@ def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert [line for line in done.stderr.splitlines() if line.startswith("tidings: ") and str(tmp_path) in line]
+
+
+# --- a bit that turned ---------------------------------------------------------------------------------------
+
+
+def turned(log: Path, kind: str, name: str) -> None:
+    """Turn one bit of a field's value in the first event of a type: SQLite sees nothing wrong with that."""
+    with closing(sqlite3.connect(log, isolation_level=None)) as db:
+        rows = db.execute("SELECT place, value FROM records ORDER BY place")
+        place, value = next((place, bytes(value)) for place, value in rows if f'"{kind}"'.encode() in value)
+        changed = bytearray(value)
+        changed[value.index(f'"{name}":"'.encode()) + len(name) + 8] ^= 1
+        db.execute("UPDATE records SET value = ? WHERE place = ?", (bytes(changed), place))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *(("message.sent", name) for name in ("body", "kind", "actor_id", "type", "chat_id", "message_id")),
+        ("chat.created", "title"),
+        ("message.read", "type"),
+        ("message.read", "chat_id"),
+    ],
+)
+@pytest.mark.parametrize("command", ["doctor --port 0", "audit", "backup {}"])
+def test_a_bit_that_turned_in_the_log_is_found(left: Path, kind: str, name: str, command: str) -> None:
+    turned(left / "log.db", kind, name)
+    with closing(sqlite3.connect(left / "log.db")) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    done = carried_out(left, command)
+    told = done.stdout + done.stderr
+    assert done.status == 1, told
+    assert "log.db" in told
+    assert "docs/operating.md" in told
+    assert not (left.parent / "out" / "manifest.json").exists()
+
+
+def test_damaged_views_keep_nobody_from_a_backup(left: Path) -> None:
+    something_else(left / "views-1.db")
+    assert carried_out(left, "backup {}").status == 0
+
+
+def test_a_discarded_record_is_no_damage(left: Path) -> None:
+    with closing(sqlite3.connect(log_file(left), isolation_level=None)) as db:
+        db.execute("INSERT INTO records SELECT max(place) + 1, max(timestamp_ms), 'nobody', x'00' FROM records")
+    assert carried_out(left, "serve --port 0").status == 0  # which parks it
+    assert carried_out(left, "backup {}").status == 0
+    assert carried_out(left, "dead-letters discard 0:45").status == 0
+    assert carried_out(left, "serve --port 0").status == 0
+    assert carried_out(left, "audit").status == 0
