@@ -33,11 +33,13 @@ class Content:
     size: int
     etag: str
     cache: str
+    is_shown: bool = True
+    """False: always saved. A picture that could not be read here is not put before a browser's decoder either."""
 
     @property
     def disposition(self) -> str:
         """After RFC 6266: the name once in ASCII for old readers, once whole."""
-        how = "inline" if _SHOWN.fullmatch(self.content_type) else "attachment"
+        how = "inline" if self.is_shown and _SHOWN.fullmatch(self.content_type) else "attachment"
         plain = re.sub(r'[^\x20-\x7e]|["\\%]', "_", self.name)
         return f"{how}; filename=\"{plain}\"; filename*=UTF-8''{quote(self.name, safe='')}"
 

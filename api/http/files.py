@@ -102,10 +102,11 @@ async def whole(request: Request, shown: Shown, files: FilesOf) -> Response:
     stored, cache = shown
     info = stored.info
     etag = f'"{info.sha256}"'
+    is_shown = info.is_picture or not info.content_type.startswith("image/")
     return await send(
         request,
         files.files.blobs,
-        Content(content_key(info.file_id), info.name, info.content_type, info.size, etag, cache),
+        Content(content_key(info.file_id), info.name, info.content_type, info.size, etag, cache, is_shown),
     )
 
 

@@ -19,8 +19,11 @@ _PICTURES = (
     (re.compile(rb"GIF8[79]a"), "image/gif"),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
     (re.compile(rb"....ftyp(avif|avis|(mif1|msf1|miaf).{4}(.{4}){0,8}(avif|avis))", re.DOTALL), "image/avif"),
+    (re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"), "image/jp2"),
     (re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL), "image/heic"),
 )
+_TOLD = frozenset(kind for _, kind in _PICTURES)
+"""What the rules above have not found is none of these."""
 _TIFF = re.compile(rb"II[*+]\0|MM\0[*+]")
 
 
@@ -36,7 +39,7 @@ def content_type(head: bytes) -> str:
     except (puremagic.PureError, ValueError):
         guesses = []
     for guess in guesses:
-        if not _TYPE.fullmatch(guess.mime_type):
+        if not _TYPE.fullmatch(guess.mime_type) or guess.mime_type in _TOLD:
             continue
         if not is_text or (guess.confidence >= _SURE and not _NO_TEXT.fullmatch(guess.mime_type)):
             return str(guess.mime_type)

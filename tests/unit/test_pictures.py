@@ -305,6 +305,7 @@ def test_what_other_decoders_of_the_library_read_is_refused(tmp_path: Path) -> N
         (saved(Image.new("RGB", (9, 9)), "TIFF", big_tiff=True), "image/tiff"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 50, "image/heic"),
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + b"\0" * 50, "image/heic"),
+        (saved(Image.new("RGB", (9, 9)), "JPEG2000"), "image/jp2"),
         (b"GIF89a is how a GIF begins\n", "text/plain"),
         (b"BM is how a bitmap begins\n", "text/plain"),
         (b"fLaC is a sign of sound\n", "text/plain"),

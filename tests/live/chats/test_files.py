@@ -109,6 +109,8 @@ def test_a_picture_is_told_apart_from_its_place_and_has_a_small_copy(pair: tuple
         (b"<!DOCTYPE html><html><script>alert(document.domain)</script></html>", "text/html", "attachment"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "image/svg+xml", "attachment"),
         (picture(), "image/jpeg", "inline"),
+        (picture()[:700], "image/jpeg", "attachment"),
+        (b"\xff\xd8\xff\0 is how something else begins", "image/jpeg", "attachment"),
     ],
 )
 def test_bytes_come_with_headers_that_keep_them_from_running(
