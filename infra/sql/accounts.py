@@ -121,7 +121,9 @@ class SqlAccounts:
         await self._database.scrub()
 
     async def erased_since(self, at: datetime) -> Sequence[str]:
-        query = select(UserRow.user_id).where(UserRow.erased_at >= at, ~UserRow.leaving)
+        # By the key's destruction, which is of the same moment and has an index.
+        erased = select(UserRow.user_id).join(DataKeyRow, DataKeyRow.user_id == UserRow.user_id)
+        query = erased.where(DataKeyRow.destroyed_at >= at, ~UserRow.leaving)
         return await self._database.read(lambda db: list(db.scalars(query)))
 
     async def set_mute(self, user_id: str, chat_id: str, until: datetime | None) -> None:
