@@ -255,7 +255,7 @@ class Commands:
                 if seq is None and not settled:
                     raise NotYet("the message that this one answers may not be in the views yet")
             # 0: it was refused.
-            answerable = sent if seq is None else seq >= max(1, await self._visible_from(actor_id, chat_id))
+            answerable = sent if seq is None else seq >= await self._visible_from(actor_id, chat_id)
         except Unavailable:
             if not sent:
                 raise
@@ -264,10 +264,10 @@ class Commands:
             raise BadReply("reply_to_message names no message of this chat that you can see")
 
     async def _visible_from(self, user_id: str, chat_id: str) -> int:
-        """The first seq that the user may see; 0 where the view does not show the membership, which the fold judges."""
+        """The first seq that the user may see; 1 where the view does not show the membership, which the fold judges."""
         chat = self._chats.cached(chat_id) or await self._chats.load(chat_id)
         member = chat.members.get(user_id)
-        return 0 if member is None else member.visible_from
+        return 1 if member is None else member.visible_from
 
     async def _attached(self, user_id: str, kind: MessageKind, file_id: str) -> FileInfo:
         """A file that the sender may read. Raises NoSuchFile, Gone, Invalid, NotYet, Unavailable."""
