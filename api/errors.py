@@ -68,6 +68,11 @@ class Throttled(RateLimited):
         super().__init__(detail, retry_after_ms=retry_after_ms)
         self.headers = headers
 
+    @property
+    def limit(self) -> str:
+        """The name of the limit, as its headers tell it."""
+        return self.headers.get("RateLimit", "").partition(";")[0].strip('"')
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

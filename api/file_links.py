@@ -41,7 +41,8 @@ class FileLinks:
     def seconds_left(self, path: str, until: int, signature: str) -> int:
         """How long a link still works. Raises BadToken for one that was not made here or has run out."""
         left = until - int(self._now().timestamp())
-        if not hmac.compare_digest(self._sign(path, until), signature):
+        # As bytes: of text, compare_digest takes ASCII alone.
+        if not hmac.compare_digest(self._sign(path, until).encode(), signature.encode("utf-8", "replace")):
             raise BadToken("this link was not made here")
         if left <= 0:
             raise BadToken("this link has run out: ask for a new one")

@@ -18,6 +18,7 @@ from api.file_services import FileServices
 from api.operations import Operations
 from api.past import TimeMachine
 from api.ratelimit import RateLimit
+from api.security import SecurityEvents
 from api.signins import SignIns
 from commands.accounts import Accounts
 from commands.devices import Devices
@@ -189,5 +190,6 @@ class Services:
     """Present where the routes of operators are."""
     demo: DemoCodes | None = None
     """Present where demo users may sign in by code."""
+    security: SecurityEvents = field(default_factory=SecurityEvents)
     demo_pushes: DemoPushes = field(default_factory=DemoPushes)
     """Filled, and to be asked for, in a demo only."""

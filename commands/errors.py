@@ -106,6 +106,10 @@ class BadToken(Unauthenticated):
     code = "bad_token"
 
 
+class TokenReused(BadToken):
+    """A refresh token came a second time: somebody has a copy."""
+
+
 class NoSuchChat(NotFound):
     code = "no_such_chat"
 

@@ -15,7 +15,7 @@ from hashlib import sha256
 from os import urandom
 from typing import Protocol
 
-from commands.errors import BadCredentials, BadToken, NotFound
+from commands.errors import BadCredentials, BadToken, NotFound, TokenReused
 from commands.isolation import for_each
 from commands.lines import without_unfit
 from commands.users import Account, User
@@ -231,7 +231,7 @@ class Sessions:
             if await self._store.rotate(following):
                 return self._answer(following, account)
         await self.end_all(session.user_id, only=session.session_id)
-        raise BadToken("this refresh token was used before: the session has been ended")
+        raise TokenReused("this refresh token was used before: the session has been ended")
 
     async def end_by(self, refresh_token: str) -> None:
         """Sign out. A session that has ended before stays so. Raises BadToken, Unavailable."""

@@ -103,8 +103,11 @@ class SpoolFolder:
         while True:
             self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = Path(mkdtemp(prefix="up-", dir=self._path))
-            lock = _locked(folder)
-            # Between making and locking, another process may have taken it for an orphan.
+            # Between making and locking, a sweep may take it for an orphan.
+            try:
+                lock = _locked(folder)
+            except FileNotFoundError:
+                continue
             if lock is not None and folder.exists():
                 return folder, lock
             if lock is not None:

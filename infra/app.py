@@ -34,7 +34,7 @@ from events.ids import uuid7
 from events.log import Position
 from infra.files.opened import open_files
 from infra.master_key import MasterKey, derive
-from infra.metrics.collectors import GatewayMetrics, PushMetrics
+from infra.metrics.collectors import GatewayMetrics, PushMetrics, SecurityMetrics
 from infra.metrics.process import Heartbeat, ProcessMetrics, tell
 from infra.operations.backstage import Backstage
 from infra.operations.jobs import Jobs
@@ -245,7 +245,9 @@ async def running(
 
         beat = Heartbeat(services.health)
         process = ProcessMetrics(services.health, beat, settings.node or "")
-        tell(services.metrics, [GatewayMetrics(gateway), process, *parts.collectors])
+        tell(
+            services.metrics, [GatewayMetrics(gateway), SecurityMetrics(services.security), process, *parts.collectors]
+        )
         await gateway.start()
         stack.push_async_callback(gateway.stop)
         work: dict[str, Work] = {

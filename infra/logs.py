@@ -28,6 +28,9 @@ FIELDS = (
     "position",
     "partition",
     "generation",
+    "event",
+    "address",
+    "limit",
 )
 """Names of `extra` that are written; others are not."""
 CHATTY = ("uvicorn", "alembic", "picows", "faust", "mode", "aiokafka", "cassandra", "urllib3", "opentelemetry")
@@ -35,6 +38,8 @@ CHATTY = ("uvicorn", "alembic", "picows", "faust", "mode", "aiokafka", "cassandr
 
 Format = Literal["text", "json"]
 
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""What would begin a new line, colour it, or turn it round."""
 _TOKEN = re.compile(r"eyJ[\w-]{6,}\.[\w-]+\.[\w-]+|tdr_[\w-]+\.[\w.-]+|(?<=[Bb]earer )[\w.~+/=-]{8,}")
 
 
@@ -78,7 +83,13 @@ class _Fields(logging.Formatter):
 class _Text(_Fields):
     def formatMessage(self, record: logging.LogRecord) -> str:
         about = "".join(f" {name}={value}" for name, value in self.fields(record).items())
-        return super().formatMessage(record) + about
+        return _one_line(super().formatMessage(record) + about)
+
+    def formatException(self, ei: Any) -> str:
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        return _indented(super().formatStack(stack_info))
 
     def format(self, record: logging.LogRecord) -> str:
         return _without_tokens(super().format(record))
@@ -97,7 +108,17 @@ class _Json(_Fields):
         entry |= {name: value if isinstance(value, int) else str(value) for name, value in self.fields(record).items()}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return _without_tokens(msgspec.json.encode(entry).decode())
+        return _without_tokens(_one_line(msgspec.json.encode(entry).decode()))
+
+
+def _one_line(text: str) -> str:
+    """With escapes, as JSON and Python write them, for what does not print."""
+    return _UNFIT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _indented(text: str) -> str:
+    """Lines that nobody takes for entries, whatever an exception says."""
+    return "\n".join(f"  {_one_line(line)}" for line in text.split("\n"))
 
 
 def _without_tokens(text: str) -> str:

@@ -9,7 +9,7 @@ from fastapi import Depends
 from pydantic import Field
 
 from api.http.models import Answer, Body, DependencyAnswer, ShownTime, shown
-from api.http.routing import Caller, Svc, make_router, problems
+from api.http.routing import Operator, Svc, make_router, problems
 from api.operations import (
     DeadLetter,
     GenerationStanding,
@@ -22,7 +22,6 @@ from api.operations import (
     ProcessKind,
 )
 from commands.errors import Conflict, Forbidden, NoSuchChat, RateLimited, Unavailable
-from commands.sessions import Claims
 from events.ids import is_chat_id
 
 router = make_router("operations")
@@ -150,20 +149,11 @@ class Discard(Body):
     position: str = Field(description="The record at which the chat stands still, as the list of dead letters has it.")
 
 
-async def operator(caller: Caller, services: Svc) -> Claims:
-    """Who calls, if that is an administrator. Raises BadToken, Forbidden, Throttled."""
-    if not caller.admin:
-        raise Forbidden("this is for administrators")
-    services.limits.operations.enforce(caller.user_id)
-    return caller
-
-
 async def operations_of(services: Svc) -> Operations:
     assert services.operations is not None, "these routes are there only with operations"
     return services.operations
 
 
-Operator = Annotated[Claims, Depends(operator)]
 Ops = Annotated[Operations, Depends(operations_of)]
 Generation = Annotated[int, Field(ge=1, le=_MAX_GENERATION)]
 

@@ -18,6 +18,7 @@ from api.http.chat_schemas import schema_components
 from api.http.docs import STYLE, page
 from api.http.frame import Frame, Paths, handle_errors
 from api.http.openapi import document
+from api.http.packed import Packed
 from api.http.routing import make_router
 from api.http.static import Asset, read_assets
 from api.services import Services
@@ -69,6 +70,7 @@ def create_app(
         app.include_router(router)
         paths.add(router)
     handle_errors(app, services.now, paths)
+    app.add_middleware(Packed)
     if services.cors_origins:
         app.add_middleware(
             CORSMiddleware,

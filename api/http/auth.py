@@ -25,6 +25,7 @@ async def register(body: Register, request: Request, response: Response, service
     asker.set(address)
     made = await services.accounts.register(body.username, body.password, body.display_name, _client(request))
     services.limits.sign_ins.succeeded(made.user.username, address)
+    services.security.tell("registered", user_id=made.user.user_id, address=address)
     return TokensAnswer.of(made)
 
 
@@ -33,8 +34,13 @@ async def login(body: Login, request: Request, response: Response, services: Svc
     """Sign in. Attempts are limited by username and address together, those that fail by each of them as well."""
     address = address_of(request)
     response.headers.update(services.limits.logins.enforce(attempt_key(address, body.username)))
-    with services.limits.sign_ins.attempt(body.username, address):
-        signed_in = await services.accounts.login(body.username, body.password, _client(request))
+    try:
+        with services.limits.sign_ins.attempt(body.username, address):
+            signed_in = await services.accounts.login(body.username, body.password, _client(request))
+    except BadCredentials:
+        services.security.tell("sign_in_failed", address=address)
+        raise
+    services.security.tell("signed_in", user_id=signed_in.user.user_id, address=address)
     return TokensAnswer.of(signed_in)
 
 

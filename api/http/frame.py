@@ -17,10 +17,11 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import PROBLEM_TYPE, MethodNotAllowed, NoSuchPath, problem_body, problem_headers, status_of
-from api.http.routing import MAX_ERRORS, cut, summary
+from api.errors import PROBLEM_TYPE, MethodNotAllowed, NoSuchPath, Throttled, problem_body, problem_headers, status_of
+from api.http.routing import MAX_ERRORS, address_of, cut, summary
 from api.request_id import HEADER, current, request_id
-from commands.errors import BadJson, Corrupt, FieldError, Invalid, TidingsError, TooLarge, UnknownField
+from api.security import SecurityEvents
+from commands.errors import BadJson, Corrupt, FieldError, Invalid, TidingsError, TokenReused, TooLarge, UnknownField
 
 CSP = (
     "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob:{files}; frame-src 'self'; "
@@ -141,6 +142,11 @@ def handle_errors(app: FastAPI, now: _Now, paths: Paths) -> None:
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, TidingsError)
+        security: SecurityEvents = app.state.services.security
+        if isinstance(error, Throttled):
+            security.tell("limited", limit=error.limit, address=address_of(request))
+        elif isinstance(error, TokenReused):
+            security.tell("token_reused", address=address_of(request))
         if status_of(error) == 500:
             log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
         return answer(error, now())

@@ -29,8 +29,12 @@ async def _guess(services: Services, request: Request, user_id: str) -> AsyncIte
     address = address_of(request)
     services.limits.logins.enforce(attempt_key(address, user_id))
     username = (await services.accounts.me(user_id)).username
-    with services.limits.sign_ins.attempt(username, address):
-        yield
+    try:
+        with services.limits.sign_ins.attempt(username, address):
+            yield
+    except BadCredentials:
+        services.security.tell("password_refused", user_id=user_id, address=address)
+        raise
 
 
 @router.get("/v1/me")
@@ -51,6 +55,7 @@ async def erase_me(body: EraseMe, request: Request, caller: Caller, services: Sv
     """Erase oneself, for good: everything one wrote reads as erased everywhere, and one leaves all chats."""
     async with _guess(services, request, caller.user_id):
         await services.accounts.erase(caller.user_id, body.password)
+    services.security.tell("erased", user_id=caller.user_id)
 
 
 @router.post("/v1/me/password", status_code=204, responses=problems(BadCredentials, RateLimited))
@@ -58,6 +63,7 @@ async def change_password(body: ChangePassword, request: Request, caller: Caller
     """Change the password; all other sessions end."""
     async with _guess(services, request, caller.user_id):
         await services.accounts.change_password(caller.user_id, caller.session_id, body.old, body.new)
+    services.security.tell("password_changed", user_id=caller.user_id, session_id=caller.session_id)
 
 
 @router.get("/v1/sessions", responses=problems(BadCursor))
@@ -81,3 +87,4 @@ async def sessions(
 async def end_session(session_id: str, caller: Commander, services: Svc) -> None:
     """End a sign-in; its tokens stop working at once and its sockets close."""
     await services.sessions.end(caller.user_id, session_id)
+    services.security.tell("sign_in_ended", user_id=caller.user_id, session_id=session_id)

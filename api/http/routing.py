@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from api.errors import PROBLEM_TYPE, UnsupportedMediaType, row_of
 from api.ratelimit import address_key
 from api.services import Services
-from commands.errors import BadJson, BadToken, FieldError, Invalid, TidingsError, TooLarge, UnknownField
+from commands.errors import BadJson, BadToken, FieldError, Forbidden, Invalid, TidingsError, TooLarge, UnknownField
 from commands.sessions import Claims
 
 MAX_BODY = 1024 * 1024
@@ -180,6 +180,17 @@ async def _marking(caller: Caller, services: Svc) -> Claims:
     return caller
 
 
+async def administrator(caller: Caller, services: Svc) -> Claims:
+    """Who calls, if that is an administrator, by the account as it is now and not only by the token: a role that was
+    taken counts at once. Raises BadToken, Forbidden, Throttled, Unavailable."""
+    services.limits.operations.enforce(caller.user_id)
+    if not caller.admin or not (await services.accounts.me(caller.user_id)).admin:
+        services.security.tell("admin_refused", user_id=caller.user_id, session_id=caller.session_id)
+        raise Forbidden("this is for administrators")
+    return caller
+
+
+Operator = Annotated[Claims, Depends(administrator)]
 Commander = Annotated[Claims, Depends(_commanding)]
 """Who wants to change something. Raises Throttled where that was too often lately, as do the next two."""
 Asker = Annotated[Claims, Depends(_asking)]

@@ -49,7 +49,7 @@ class Asset:
         """The file, or 304 where the client has it."""
         body, etag = self.content, f'"{self.etag}"'
         headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
-        if self.gzipped is not None and _takes_gzip(request.headers.get("accept-encoding", "")):
+        if self.gzipped is not None and takes_gzip(request.headers.get("accept-encoding", "")):
             body, etag = self.gzipped, f'"{self.etag}-gzip"'
             headers["Content-Encoding"] = "gzip"
         headers["ETag"] = etag
@@ -100,7 +100,8 @@ async def web(request: Request, path: str) -> Response:
     return _asset(request, path)
 
 
-def _takes_gzip(accept_encoding: str) -> bool:
+def takes_gzip(accept_encoding: str) -> bool:
+    """Whether a client that sent this header takes gzip."""
     for part in accept_encoding.lower().split(","):
         name, _, parameters = part.partition(";")
         if name.strip() in ("gzip", "*"):

@@ -77,6 +77,7 @@ DASHBOARDS: dict[str, tuple[str, list[tuple[str, list[Panel]]]]] = {
                             "at most at {{instance}}": "sum by (instance) (tidings_connections_most{})",
                         },
                     ),
+                    Panel("Security events", "ops", {"{{event}}": _rate("tidings_security_events_total", "event")}),
                     Panel(
                         "Connections ended", "ops", {"{{reason}}": _rate("tidings_connections_ended_total", "reason")}
                     ),

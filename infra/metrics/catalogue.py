@@ -99,6 +99,15 @@ CHAPTERS: tuple[Chapter, ...] = (
                 "Near `connections`, idle ones are ended to make room: raise the limit (`ulimit -Hn`, `LimitNOFILE`).",
             ),
             _counter(
+                "security_events",
+                SERVES,
+                "Sign-ins, refusals, limits that were hit and what was taken away, by kind.",
+                "Each is an entry of the logger `tidings.security` too, up to 20 a second. Many `sign_in_failed` or "
+                "`limited` beside few `signed_in`: somebody guesses. `token_reused`: a refresh token was stolen, or a "
+                "client is broken.",
+                "event",
+            ),
+            _counter(
                 "connections_ended",
                 SERVES,
                 "Connections that the server ended because of the client, by what it did.",

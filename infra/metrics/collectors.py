@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from api.security import SecurityEvents
 from api.ws.gateway import Gateway
 from infra.front.connections import Crowd
 from infra.metrics.families import counter, counters, gauge, gauges, histogram
@@ -43,6 +44,16 @@ class GatewayMetrics(Collector):
             yield counter(f"tidings_gateway_{name}", getattr(told, name))
         yield counters("tidings_gateway_errors", told.errors)
         yield counters("tidings_gateway_closes", told.closes)
+
+
+class SecurityMetrics(Collector):
+    """What a guard wants to know."""
+
+    def __init__(self, events: SecurityEvents) -> None:
+        self._events = events
+
+    def collect(self) -> Iterator[Metric]:
+        yield counters("tidings_security_events", self._events.counts)
 
 
 class ConnectionMetrics(Collector):

@@ -88,3 +88,29 @@ def test_a_request_keeps_the_name_that_it_came_with_if_it_is_fit() -> None:
         made = request_id([(b"x-request-id", unfit)])
         assert len(made) == 32
         assert made != request_id([])
+
+
+INJECTED = ["\n", "\r", "\x1b[31m", "\u2028", "\u2029", "\x85", "\x9b", "\x00", "\x0b", "\u202e", "\u2066", "\x7f"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("char", INJECTED)
+def test_what_a_client_sends_makes_no_line_and_no_colour(form: Format, char: str) -> None:
+    sent = f"/v1/x{char}2026-03-01 12:00:00 CRITICAL all is lost"
+    try:
+        raise ValueError(sent)
+    except ValueError as error:
+        printed = written(form, "GET %s failed", sent, error=error, chat_id=sent)
+    plain = written(form, "GET %s failed", "/v1/x", chat_id="x")
+    assert char == "\n" or char not in printed
+    entries = [line for line in printed.splitlines() if not line.startswith("  ")]
+    assert len(entries) == len(plain.splitlines())
+    if form == "json":
+        assert json.loads(printed)["message"] == f"GET {sent} failed"
+
+
+def test_a_security_event_names_what_it_is_about() -> None:
+    line = written("text", "limited", event="limited", address="192.0.2.1", limit="logins")
+    assert line.rstrip().endswith(
+        "event=limited address=192.0.2.1 limit=logins trace_id=4bf92f3577b34da6a3ce929d0e0e4736"
+    )
