@@ -23,6 +23,7 @@ _UNUSABLE = (
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_PERM,
 )
+_DATABASE_LINE = re.compile(r"\*\*\* in database \w+ \*\*\*\n")
 _NOT_OURS = re.compile(r"no such (table|column)|has no column|has \d+ columns but")
 """What SQLite says of tables that are not those of our statements."""
 BUSY_S = 10.0
@@ -134,7 +135,7 @@ def quick_check(path: Path, way_out: str = "") -> str:
             rows = db.execute("PRAGMA quick_check(3)").fetchall()
     finally:
         db.close()
-    return "" if rows == [("ok",)] else "; ".join(str(row[0]).replace("\n", " ") for row in rows)
+    return "" if rows == [("ok",)] else "; ".join(" ".join(_DATABASE_LINE.sub("", row[0]).split()) for row in rows)
 
 
 class DirectoryLock:

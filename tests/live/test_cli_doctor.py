@@ -19,7 +19,7 @@ from infra.cli.checks import Check, State
 from infra.cli.checks.data import NO_SPACE, accounts, directory, log_and_views, secrets, space
 from infra.cli.checks.machine import port, programs
 from infra.cli.doctor import examine
-from infra.layout import JWT_SECRET, MASTER_KEY, accounts_file, log_file, views_file
+from infra.layout import JWT_SECRET, MASTER_KEY, accounts_file, log_file, push_file, views_file
 from infra.settings import Settings
 from infra.sqlite.database import DirectoryLock
 from tests.support.cli import run
@@ -102,6 +102,22 @@ def overwrite(path: Callable[[Path], Path]) -> Break:
     return lambda data: path(data).write_bytes(b"something else " * 500)
 
 
+def a_file_in_place_of(name: str) -> Break:
+    def change(data: Path) -> None:
+        (data / name).rmdir()
+        (data / name).touch()
+
+    return change
+
+
+def a_folder_in_place_of(name: str) -> Break:
+    def change(data: Path) -> None:
+        (data / name).unlink()
+        (data / name).mkdir()
+
+    return change
+
+
 FAULTS: list[tuple[Break, str, State, str, str]] = [
     (lambda d: (d / MASTER_KEY).chmod(0o644), "master.key", "fail", "mode 0644", "chmod 600"),
     (lambda d: (d / MASTER_KEY).write_text("zz"), "master.key", "fail", "cannot be read", "backup"),
@@ -111,6 +127,12 @@ FAULTS: list[tuple[Break, str, State, str, str]] = [
     (overwrite(accounts_file), "accounts", "fail", "not a database", "TIDINGS_ACCOUNTS_URL"),
     (overwrite(log_file), "log", "fail", "not a database", "restore log.db"),
     (overwrite(views_file), "views", "fail", "not a database", "remove views-1.db"),
+    (overwrite(push_file), "push", "fail", "not a database", "remove it"),
+    (a_file_in_place_of("files"), "files", "fail", "is no folder", "move it away"),
+    (a_folder_in_place_of("LOCK"), "lock", "fail", "is a folder", "remove it"),
+    (lambda d: accounts_file(d).unlink(), "accounts", "fail", "is missing or empty", "put it back"),
+    (lambda d: log_file(d).unlink(), "log", "fail", "is missing", "put it back"),
+    (lambda d: d.chmod(0o755), "private", "warn", "mode 0755", "at its next start"),
     (lambda d: views_file(d).unlink(), "views", "ok", "at the next start", ""),
     (sql(log_file, "DELETE FROM records WHERE place > 9"), "views", "fail", "beyond the log's end", "older copy"),
     (sql(views_file, "UPDATE view_meta SET value = 'x'"), "views", "fail", "another log", "remove views-1.db"),

@@ -16,14 +16,24 @@ from commands.errors import Corrupt, TidingsError, Unavailable
 from events.log import Record
 from infra import whole
 from infra.cli.checks import Check
-from infra.layout import JWT_SECRET, MASTER_KEY, accounts_file, log_file, ours, push_file, views_file
+from infra.layout import (
+    JWT_SECRET,
+    MASTER_KEY,
+    accounts_file,
+    files_folder,
+    incoming_folder,
+    log_file,
+    ours,
+    push_file,
+    views_file,
+)
 from infra.master_key import MasterKey
 from infra.private import open_to_others
 from infra.secrets import parse_secret
 from infra.settings import Settings
 from infra.sql.database import WAY_OUT as ACCOUNTS_WAY_OUT
 from infra.sql.inspection import Inspection, look_at, read_only_url
-from infra.sqlite.database import Damaged, Unusable, connect_read_only, is_served, quick_check
+from infra.sqlite.database import LOCK_FILE, Damaged, Unusable, connect_read_only, is_served, quick_check
 from infra.sqlite.log_reader import SqliteLogReader
 from infra.sqlite.operators import FILE as OPERATORS
 from infra.sqlite.operators import WAY_OUT as OPERATORS_WAY_OUT
@@ -204,6 +214,13 @@ def others(data: Path) -> list[Check]:
     for path, way_out in ((push_file(data), PUSH_WAY_OUT), (data / OPERATORS, OPERATORS_WAY_OUT)):
         if path.exists() and (trouble := _read_through(path.stem, path, way_out)):
             found.append(trouble)
+    found += [
+        Check(folder.name, "fail", f"{folder} is no folder", "move it away: tidings serve makes one")
+        for folder in (files_folder(data), incoming_folder(data))
+        if folder.exists() and not folder.is_dir()
+    ]
+    if (lock := data / LOCK_FILE).is_dir():
+        found.append(Check("lock", "fail", f"{lock} is a folder", "remove it: tidings serve makes the file"))
     return found
 
 
