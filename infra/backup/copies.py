@@ -60,6 +60,7 @@ async def save_rows(url: str, target: Path) -> None:
         db.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
         with engine.begin() as copy:
             upgrade(copy)
+            copy.execute(delete(InstallationRow))  # what the migrations noted: it comes with the rest
             _copy(db, copy)
 
     await _carried_out(place, engine, save)
