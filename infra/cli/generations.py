@@ -140,19 +140,25 @@ async def verify(estate: Estate, generation: int | None, as_json: bool) -> bool:
     """Compare a generation with the served one, and note what came out for `switch`."""
     registered = await estate.registry.read()
     number = candidate(registered, generation)
-    served, rebuilt = await estate.views(registered.served), await estate.views(number)
-    lag, discards = _behind(await rebuilt.positions(), estate.log.ends()), await estate.discards()
+    lag = _behind(await (await estate.views(number)).positions(), estate.log.ends())
     if registered.generations[number].state == "building":
         raise Fault(f"generation {number} is still being built", "finish it: tidings projections rebuild")
+    compared = await _compare(estate, registered.served, number)
+    _tell_comparison(registered.served, number, compared, lag, as_json)
+    return compared.verdict == "same"
+
+
+async def _compare(estate: Estate, served: int, number: int) -> Comparison:
+    """Compare, and note what came out."""
+    one, other, discards = await estate.views(served), await estate.views(number), await estate.discards()
     with progress() as bars:
-        task = bars.add_task(f"Comparing generations {registered.served} and {number}", total=None)
-        compared = await Comparer(served, rebuilt, estate.log, discards).run(lambda chats: bars.advance(task, chats))
+        task = bars.add_task(f"Comparing generations {served} and {number}", total=None)
+        compared = await Comparer(one, other, estate.log, discards).run(lambda chats: bars.advance(task, chats))
     # Read again: somebody may have paused it meanwhile.
     now = (await estate.registry.read()).generations.get(number)
     if now is not None:
         await estate.registry.put(replace(now, verdict=compared.verdict))
-    _tell_comparison(registered.served, number, compared, lag, as_json)
-    return compared.verdict == "same"
+    return compared
 
 
 def _tell_comparison(served: int, number: int, compared: Comparison, lag: int, as_json: bool) -> None:
@@ -190,12 +196,22 @@ def candidate(registered: Registered, generation: int | None) -> int:
 
 
 async def switch(estate: Estate, generation: int | None, accept_differences: bool) -> bool:
-    """Have all readers use another generation, once it was compared."""
+    """Have all readers use another generation, once it was compared, and is compared again: since then the log went on,
+    another fold may have been deployed, and another generation may be served."""
     registered = await estate.registry.read()
     number = candidate(registered, generation)
-    match registered.generations[number].verdict:
-        case "":
-            raise Fault(f"generation {number} was never compared", "tidings projections verify does it")
+    if registered.generations[number].verdict == "":
+        raise Fault(f"generation {number} was never compared", "tidings projections verify does it")
+    _check_verdict(number, registered.generations[number].verdict, accept_differences)
+    _check_folded(registered, number)
+    compared = await _compare(estate, registered.served, number)
+    _check_verdict(number, compared.verdict, accept_differences)
+    return await _serve(estate, number)
+
+
+def _check_verdict(number: int, verdict: str, accept_differences: bool) -> None:
+    """Raises Fault."""
+    match verdict:
         case "renumbered":
             raise Fault(
                 f"in generation {number} numbers that clients know name other events",
@@ -206,21 +222,32 @@ async def switch(estate: Estate, generation: int | None, accept_differences: boo
                 f"generation {number} differs from the served one",
                 "look at the differences with tidings projections verify; if they are meant, --accept-differences",
             )
-    return await _serve(estate, number)
 
 
 async def rollback(estate: Estate) -> bool:
-    """Back to the generation that was served before."""
+    """Back to the generation that was served before. It may differ, which is what one goes back for; but not in what a
+    number means, for clients know the numbers of the served one."""
     registered = await estate.registry.read()
-    if registered.previous is None:
+    number = registered.previous
+    if number is None or number not in registered.generations:
         raise Fault("no other generation was served before, or it was dropped", "tidings projections list shows them")
-    return await _serve(estate, registered.previous)
+    _check_folded(registered, number)
+    compared = await _compare(estate, registered.served, number)
+    _check_verdict(number, compared.verdict, accept_differences=True)
+    if compared.verdict != "same":
+        remarks().print(f"generation {number} differs in {compared.differing} of {compared.chats} chats")
+    return await _serve(estate, number)
+
+
+def _check_folded(registered: Registered, number: int) -> None:
+    """Raises Fault."""
+    generation = registered.generations[number]
+    if generation.paused or generation.state != "followed":
+        raise Fault(f"generation {number} is not folded", f"tidings projections resume {number}, or rebuild")
 
 
 async def _serve(estate: Estate, number: int) -> bool:
-    generation = (await estate.registry.read()).generations[number]
-    if generation.paused or generation.state != "followed":
-        raise Fault(f"generation {number} is not folded", f"tidings projections resume {number}, or rebuild")
+    _check_folded(await estate.registry.read(), number)
     await estate.registry.serve(number)
     until = time.monotonic() + MOVE_S
     while (readers := await estate.registry.readers()) and set(readers.values()) != {number}:

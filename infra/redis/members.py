@@ -21,6 +21,10 @@ from projections.ports import Changes
 LIFE_S = 300
 LOADS_AT_ONCE = 20
 RETRY_S = 0.5
+MENDED_S = 60
+"""So long after a chat was mended no set of it is filled: longer than any read of the views takes."""
+_BEYOND = 2**53
+"""No set is true up to there."""
 MAX_STALE = 100_000
 
 FILL = Script(
@@ -68,8 +72,10 @@ class _Sets:
 
 
 async def forget(connection: Connection, namespace: str, chat_id: str) -> None:
-    """Have the members of a chat asked for anew. Raises Unavailable."""
-    await connection.run_all([("DEL", key) for key in _Sets(connection, namespace)._keys(chat_id)])
+    """Have the members of a chat asked for anew, also where somebody is about to keep what was read before. Raises
+    Unavailable."""
+    members, at = _Sets(connection, namespace)._keys(chat_id)
+    await connection.run_all([("SET", at, _BEYOND, "EX", MENDED_S), ("DEL", members)])
 
 
 class MemberSets(_Sets):

@@ -21,6 +21,8 @@ KEPT = 100
 """Messages of a chat."""
 HOT_S = 600
 """How long a chat is kept after it was last looked at."""
+MENDED_S = 60
+"""So long after a chat was mended nothing is kept of it: longer than any read of the views takes."""
 MAX_ENTRY_BYTES = 16 * 1024
 """Longer ones are not kept, and pages with them come from the views."""
 MAX_PAGE_BYTES = 1024 * 1024
@@ -35,7 +37,19 @@ return 1
 """
 )
 """Add to a chat that is kept already. KEYS: chat."""
-SCRIPTS = (APPEND,)
+FILL = Script(
+    """
+-- ARGV: first and last seq, how many to keep, life in s, then seq and entry of each.
+if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], ARGV[1], ARGV[2])
+for index = 5, #ARGV, 2 do redis.call('ZADD', KEYS[1], ARGV[index], ARGV[index + 1]) end
+redis.call('ZREMRANGEBYRANK', KEYS[1], 0, -1 - ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return 1
+"""
+)
+"""Keep what the views gave, unless the chat was mended lately: this may have been read before. KEYS: chat, its mark."""
+SCRIPTS = (APPEND, FILL)
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
@@ -60,21 +74,17 @@ class NewestMessages:
 
     async def fill(self, chat_id: str, entries: Sequence[Entry]) -> None:
         """Keep messages that the views gave, without a hole; from now on new ones are added."""
-        key = self._key(chat_id)
         scored = _scored(entries)
         if scored:
-            await self._redis.run_all(
-                [
-                    ("ZREMRANGEBYSCORE", key, entries[0].seq, entries[-1].seq),
-                    ("ZADD", key, *scored),
-                    ("ZREMRANGEBYRANK", key, 0, -1 - KEPT),
-                    ("EXPIRE", key, HOT_S),
-                ]
-            )
+            span = entries[0].seq, entries[-1].seq
+            keys = self._key(chat_id), self._mark(chat_id)
+            await self._redis.run(*FILL.on(keys, *span, KEPT, HOT_S, *scored))
 
     async def forget(self, chat_id: str) -> None:
-        """Have pages of a chat asked for anew. Raises Unavailable."""
-        await self._redis.run_all([("DEL", self._key(chat_id))])
+        """Have pages of a chat asked for anew, also where somebody is about to keep what was read before. Raises
+        Unavailable."""
+        mark: Command = ("SET", self._mark(chat_id), 1, "EX", MENDED_S)
+        await self._redis.run_all([mark, ("DEL", self._key(chat_id))])
 
     def note(self, changes: Changes) -> None:
         """The views have these changes: add the messages where their chat is kept. If Redis is away, so be it."""
@@ -86,7 +96,11 @@ class NewestMessages:
         self._redis.post([APPEND.on([self._key(chat_id)], KEPT, *parts) for chat_id, parts in scored if parts])
 
     def _key(self, chat_id: str) -> str:
-        return f"{self._prefix}:{chat_id}"
+        """The braces keep it with its mark where keys are spread over servers."""
+        return f"{self._prefix}:{{{chat_id}}}"
+
+    def _mark(self, chat_id: str) -> str:
+        return f"{self._prefix}-mended:{{{chat_id}}}"
 
 
 def _scored(entries: Iterable[Entry]) -> list[int | bytes]:

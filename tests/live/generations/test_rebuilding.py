@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from events.types import ChatCreated, MessageSent
 from infra.layout import log_file, views_file
 from infra.sqlite.chat_views import SqliteChatViews
 from infra.sqlite.log import SqliteLog
+from infra.sqlite.registry import FileRegistry
 from infra.sqlite.views import SqliteViews
 from infra.whole import note_without_accounts
 from projections.fold import fold_record
@@ -78,6 +81,53 @@ def retitling(changes: Any, hot: Any, record: Any, decoded: Any, *rest: Any) -> 
     """A fold that keeps all numbers, but gives chats another title."""
     fold_record(changes, hot, record, decoded, *rest)
     hot.chat.title = "Coffee"
+
+
+def change(data: Path, generation: int, statement: str) -> None:
+    """What a fold that was deployed since would have made of it."""
+    with closing(sqlite3.connect(views_file(data, generation))) as db, db:
+        db.execute(statement)
+
+
+RENUMBER = "UPDATE timeline SET offset = 3 WHERE offset = 4"
+RETITLE = "UPDATE chats SET title = 'Coffee'"
+
+
+def test_what_was_the_same_once_is_compared_again_before_it_is_served(data: Path) -> None:
+    assert projections(data, "rebuild", "timeline").status == 0
+    assert verdict(data)["verdict"] == "same"
+    change(data, 2, RETITLE)
+    refused = projections(data, "switch")
+    assert (refused.status, "differs from the served one" in refused.stderr) == (1, True)
+    change(data, 2, RENUMBER)
+    for more in ([], ["--accept-differences"]):
+        refused = projections(data, "switch", *more)
+        assert refused.status == 1
+    assert "name other events" in refused.stderr
+    assert asyncio.run(FileRegistry(data).read()).served == 1
+
+
+def test_a_rollback_goes_back_over_differences_but_not_to_other_numbers(data: Path) -> None:
+    assert projections(data, "rebuild", "timeline").status == 0
+    assert verdict(data)["verdict"] == "same"
+    assert projections(data, "switch").status == 0
+    change(data, 1, RENUMBER)
+    refused = projections(data, "rollback")
+    assert (refused.status, "name other events" in refused.stderr) == (1, True)
+    change(data, 1, "UPDATE timeline SET offset = 4 WHERE offset = 3 AND place & 4294967295 = 5")
+    change(data, 1, RETITLE)
+    done = projections(data, "rollback")
+    assert (done.status, "generation 1 is served" in done.stdout) == (0, True), done.stderr
+    assert "differs in 1 of 1 chats" in done.stderr
+
+
+def test_a_rollback_to_what_is_not_folded_is_refused(data: Path) -> None:
+    assert projections(data, "rebuild", "timeline").status == 0
+    assert verdict(data)["verdict"] == "same"
+    assert projections(data, "switch").status == 0
+    assert projections(data, "pause", "1").status == 0
+    refused = projections(data, "rollback")
+    assert (refused.status, "is not folded" in refused.stderr) == (1, True)
 
 
 def test_a_fold_that_gives_other_numbers_is_found_out_and_never_served(

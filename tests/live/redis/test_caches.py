@@ -171,10 +171,35 @@ async def test_long_messages_come_from_the_views(its: Setting) -> None:
 
 async def test_what_another_version_kept_is_filled_anew(its: Setting) -> None:
     await its.add(BEN, *its.messages(3))
-    await its.redis.run("ZADD", f"tidings:{its.namespace}:newest:{ROOM}", 4, b"\x93abc")
+    await its.redis.run("ZADD", f"tidings:{its.namespace}:newest:{{{ROOM}}}", 4, b"\x93abc")
     await its.page()
     await its.page()
     assert (its.cached.hits, its.cached.misses) == (1, 1)
+
+
+async def test_a_page_read_before_a_chat_was_mended_is_not_kept_after_it(its: Setting) -> None:
+    """A reader that was held up between the views and Redis."""
+    await its.add(BEN, *its.messages(3))
+    old = await its.views.entries_before(ROOM, END, 5, messages_only=True)
+    await its.page()
+    await its.newest.forget(ROOM)
+    await its.newest.fill(ROOM, old.entries)
+    assert await its.newest.page(ROOM, 5, 5) is None
+    await its.page()  # right all the same
+    await its.redis.run("DEL", f"tidings:{its.namespace}:newest-mended:{{{ROOM}}}")  # as after a minute
+    await its.page()
+    await its.page()
+    assert (its.cached.hits, its.cached.misses) == (1, 3)
+
+
+async def test_members_read_before_a_chat_was_mended_are_not_kept_after_it(its: Setting) -> None:
+    await its.sets.members_among([ROOM], [ANA])
+    await members.forget(its.redis, its.namespace, ROOM)
+    assert await its.sets.members_among([ROOM], [ANA, CLEO]) == {ANA}
+    assert await its.redis.run("EXISTS", f"tidings:{its.namespace}:members:{{{ROOM}}}") == 0
+    await its.redis.run("DEL", f"tidings:{its.namespace}:members-at:{{{ROOM}}}")  # as after a minute
+    assert await its.sets.members_among([ROOM], [ANA, CLEO]) == {ANA}
+    assert await its.redis.run("EXISTS", f"tidings:{its.namespace}:members:{{{ROOM}}}") == 1
 
 
 async def test_an_empty_chat_asks_nobody(its: Setting) -> None:
