@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import file_digest
@@ -19,7 +19,7 @@ from typing import Protocol
 
 import msgspec
 
-from commands.errors import BadToken, FieldError, Gone, Invalid, NoSuchFile, TidingsError
+from commands.errors import BadToken, FieldError, Gone, Invalid, NoSuchFile, RateLimited, TidingsError, TooLarge
 from commands.spool import SpoolFolder
 from events.ids import id_ms, is_uuid7, unix_ms, uuid7
 
@@ -28,6 +28,8 @@ LIFE = timedelta(days=30)
 UPLOAD_LIFE = timedelta(hours=1)
 """A noted file whose bytes are not there after so long will never have them."""
 QUOTA_BYTES = 5 * 1024**3
+MAX_COMING = 48
+"""Uploads of one user that may be under way at once."""
 SWEEP_AT_ONCE = 500
 SWEEP_EVERY_S = 600.0
 THUMBNAIL_TYPE = "image/webp"
@@ -92,6 +94,9 @@ class FileRecords(Protocol):
         Raises TooLarge where the owner's files would come to more than `quota` bytes.
         """
 
+    async def used(self, owner_id: str, at: datetime) -> int:
+        """Bytes that the owner's files come to, as `begin` counts them."""
+
     async def finish(self, file_id: str) -> bool:
         """All bytes are stored: the file counts. False if it was swept, or its owner erased, in the meantime."""
 
@@ -137,6 +142,17 @@ MayRead = Callable[[str, StoredFile], Awaitable[bool]]
 """Whether this user may read this file. Raises Unavailable."""
 
 
+@dataclass(slots=True)
+class _Coming:
+    """What one user is sending right now."""
+
+    uploads: int = 0
+    used: int | None = None
+    """Bytes that were kept when the first of these began."""
+    size: int = 0
+    """Bytes that came since, of files that have been kept in the meantime too."""
+
+
 class Files:
     """Handlers. `may_read` alone decides who gets a file; `life`: how long one is kept."""
 
@@ -160,16 +176,17 @@ class Files:
         self._now = now
         self._life = life
         self._quota = quota
+        self._coming: dict[str, _Coming] = {}
 
     async def receive(self, owner_id: str, name: str, chunks: AsyncIterator[bytes]) -> FileInfo:
         """Keep an upload. A picture is kept without its notes, so its size and hash are that one's; one that is too
         large or too damaged to be shown is a file like others.
 
-        Raises TooLarge (the file, the quota), Invalid (empty), RateLimited (too many pictures at once), BadToken (the
-        owner was erased meanwhile), Unavailable, and what `chunks` raises.
+        Raises TooLarge (the file, the quota), Invalid (empty), RateLimited (too many uploads or pictures at once),
+        BadToken (the owner was erased meanwhile), Unavailable, and what `chunks` raises.
         """
-        async with self._spools.spool() as spool:
-            await spool.fill(chunks, MAX_FILE_BYTES)
+        async with self._counted(owner_id, chunks) as counted, self._spools.spool() as spool:
+            await spool.fill(counted, MAX_FILE_BYTES)
             if not spool.size:
                 raise Invalid("the file is empty", errors=(FieldError("file", "is empty"),))
             examined = await self._examine(spool.path, owner_id)
@@ -199,6 +216,38 @@ class Files:
         if not is_there:
             raise BadToken("this account was erased")
         return info
+
+    @asynccontextmanager
+    async def _counted(self, owner_id: str, chunks: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The chunks, for as long as all that the owner is sending here fits the quota: what is on its way lies on the
+        disk already. Of several gateways each counts what comes to it.
+        """
+        coming = self._coming.setdefault(owner_id, _Coming())
+        if coming.uploads >= MAX_COMING:
+            raise RateLimited(f"at most {MAX_COMING} files at once", retry_after_ms=5_000)
+        coming.uploads += 1
+        mine = 0
+
+        async def counting(used: int) -> AsyncIterator[bytes]:
+            nonlocal mine
+            async for chunk in chunks:
+                mine += len(chunk)
+                coming.size += len(chunk)
+                if used + coming.size > self._quota:
+                    raise TooLarge(f"your files may come to {self._quota} bytes; {used} are in use")
+                yield chunk
+
+        try:
+            used = await self._records.used(owner_id, self._now()) if coming.used is None else coming.used
+            coming.used = used if coming.used is None else coming.used
+            yield counting(coming.used)
+        except BaseException:
+            coming.size -= mine
+            raise
+        finally:
+            coming.uploads -= 1
+            if not coming.uploads:
+                del self._coming[owner_id]
 
     async def readable(self, user_id: str, file_id: str) -> StoredFile:
         """The file, for somebody who may read it. Raises NoSuchFile, Gone, Unavailable."""

@@ -35,6 +35,9 @@ class SqlFiles:
     async def begin(self, file: StoredFile, at: datetime, quota: int) -> bool:
         return await self._database.write(lambda db: _begin(db, file, at, quota))
 
+    async def used(self, owner_id: str, at: datetime) -> int:
+        return await self._database.read(lambda db: _used(db, owner_id, at))
+
     async def finish(self, file_id: str) -> bool:
         change = update(FileRow).where(FileRow.file_id == file_id, _OWNER_LIVES).values(ready=True)
         return await self._database.write(lambda db: db.execute(change).rowcount == 1)
@@ -60,14 +63,18 @@ class SqlFiles:
         await self._database.write(lambda db: db.execute(change))
 
 
+def _used(db: Connection, owner_id: str, at: datetime) -> int:
+    held = select(func.coalesce(func.sum(FileRow.size), 0)).where(FileRow.owner_id == owner_id, FileRow.expires_at > at)
+    return int(db.scalar(held) or 0)
+
+
 def _begin(db: Connection, file: StoredFile, at: datetime, quota: int) -> bool:
     owner_id, info = file.owner_id, file.info
     # The lock keeps uploads of one owner in line, else two at once could both pass the quota.
     alive = select(UserRow.user_id).where(UserRow.user_id == owner_id, UserRow.erased_at.is_(None)).with_for_update()
     if db.scalar(alive) is None:
         return False
-    held = select(func.coalesce(func.sum(FileRow.size), 0)).where(FileRow.owner_id == owner_id, FileRow.expires_at > at)
-    used = int(db.scalar(held) or 0)
+    used = _used(db, owner_id, at)
     if used + info.size > quota:
         raise TooLarge(f"your files may come to {quota} bytes; {used} are in use")
     db.execute(

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from commands.errors import BadToken, Gone, Invalid, NoSuchFile, TooLarge, Unavailable
-from commands.files import Blobs, Examined, FileInfo, Files, StoredFile, Sweeper, content_key, thumbnail_key
+from commands.errors import BadToken, Gone, Invalid, NoSuchFile, RateLimited, TooLarge, Unavailable
+from commands.files import MAX_COMING, Blobs, Examined, FileInfo, Files, StoredFile, Sweeper, content_key, thumbnail_key
 from commands.spool import Spool, SpoolFolder
 from events.ids import uuid7
 from infra.files.folder import FolderBlobs
@@ -424,3 +424,49 @@ async def test_others_do_not_wait_for_all_pictures_of_one(tmp_path: Path) -> Non
     await asyncio.gather(examine(uploads[7], "ben"), *hers)
     assert done.index("ben") <= 2
     await examiner.close()
+
+
+async def test_what_is_on_its_way_counts_with_what_is_kept(desk: Desk) -> None:
+    ana, ben = await desk.person("ana"), await desk.person("ben")
+    await desk.send(ana, b"x" * 1_000_000)
+    go_on = asyncio.Event()
+    taken = 0
+
+    async def slow() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for _ in range(9):
+            taken += 100_000
+            yield b"y" * 100_000
+        await go_on.wait()
+
+    uploads = [asyncio.create_task(desk.files.receive(ana, "slow", slow())) for _ in range(2)]
+    await until(lambda: taken == 1_800_000)
+    with pytest.raises(TooLarge):
+        await desk.send(ana, b"z" * 500_000)
+    await desk.send(ana, b"z" * 100_000)
+    await desk.send(ben, b"z" * 2_000_000)  # another's
+    with pytest.raises(TooLarge):
+        await desk.send(ana, b"z" * 200_000)
+    go_on.set()
+    await asyncio.gather(*uploads)
+    with pytest.raises(TooLarge):
+        await desk.send(ana, b"z" * 200_000)
+    await desk.send(ana, b"z" * 100_000)
+    assert desk.files._coming == {}
+
+
+async def test_so_many_uploads_of_one_user_are_taken_at_once(desk: Desk) -> None:
+    ana = await desk.person("ana")
+    go_on = asyncio.Event()
+
+    async def held() -> AsyncIterator[bytes]:
+        yield b"x"
+        await go_on.wait()
+
+    uploads = [asyncio.create_task(desk.files.receive(ana, "held", held())) for _ in range(MAX_COMING)]
+    await until(lambda: len(desk.incoming) == MAX_COMING)
+    with pytest.raises(RateLimited):
+        await desk.send(ana, b"one more")
+    go_on.set()
+    await asyncio.gather(*uploads)
+    await desk.send(ana, b"one more")
