@@ -11,7 +11,8 @@ from projections.ports import Entry, MemberRow, Refused
 
 _SHOWN = 200
 """Characters of a value that differs."""
-_HEAD = tuple(each.name for each in fields(Chat) if each.name != "members")
+_HEAD = tuple(each.name for each in fields(Chat) if each.name not in ("members", "left"))
+"""What the head itself says: members have rows of their own, and who left last is read from those."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from commands.chat import MAX_BROADCAST_RECEIPTS, Chat, Member
+from commands.chat import MAX_BROADCAST_RECEIPTS, NOBODY, Chat, Member
 from infra.cassandra.burst import Row
 from infra.cassandra.keyspace import Keyspace
 from infra.cassandra.statements import WHOLE
@@ -87,4 +87,6 @@ def _chat(rows: list[Row]) -> Chat:
         elif row[_LEFT] is not None and row[_LEFT] > left_seq:
             left_seq, gone = row[_LEFT], Member(*row[_LEFT + 1 :])
             chat.left = (gone.user_id, gone.delivered_seq, gone.read_seq)
+    if len(chat.members) != 1:
+        chat.left = NOBODY
     return chat
