@@ -180,12 +180,17 @@ async def _marking(caller: Caller, services: Svc) -> Claims:
     return caller
 
 
-async def administrator(caller: Caller, services: Svc) -> Claims:
+async def administrator(request: Request, caller: Caller, services: Svc) -> Claims:
     """Who calls, if that is an administrator, by the account as it is now and not only by the token: a role that was
     taken counts at once. Raises BadToken, Forbidden, Throttled, Unavailable."""
     services.limits.operations.enforce(caller.user_id)
     if not caller.admin or not (await services.accounts.me(caller.user_id)).admin:
-        services.security.tell("admin_refused", user_id=caller.user_id, session_id=caller.session_id)
+        services.security.tell(
+            "admin_refused",
+            user_id=caller.user_id,
+            session_id=caller.session_id,
+            address=address_of(request),
+        )
         raise Forbidden("this is for administrators")
     return caller
 
