@@ -29,7 +29,7 @@ from api.shapes import (
 )
 from commands.chat import Chat, Member
 from commands.files import FileInfo
-from events.codec import data_decoder
+from events.codec import decode_row
 from events.ids import unix_us
 from events.types import (
     ChatCreated,
@@ -66,7 +66,7 @@ def rfc3339(unix_us: int) -> str:
 
 def data_of(entry: Entry) -> EventData:
     """The event's data, bodies still sealed."""
-    return cast(EventData, data_decoder(entry.type).decode(entry.raw))
+    return cast(EventData, decode_row(entry.type, entry.raw))
 
 
 def chat_shape(

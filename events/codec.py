@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -78,10 +79,31 @@ def trace_of(found: Sequence[tuple[str, bytes | None]] | None) -> str:
     return next(((value or b"").decode(errors="replace") for name, value in found if name == TRACE_HEADER), "")
 
 
+_plain = msgspec.json.Decoder(dict[str, Any])
+
+
 @cache
 def data_decoder(kind: str) -> msgspec.json.Decoder[Data]:
     """The decoder of the newest shape of a type. Raises KeyError for an unknown type."""
     return msgspec.json.Decoder(NEWEST[kind][1])
+
+
+def decode_row(kind: str, raw: bytes) -> Data:
+    """The data of an event as a view has it: `raw` of `Decoded`, of whatever version was the newest when it was folded.
+    Rows name no version. Shapes know each other by their fields, of which none may be missing or unknown.
+
+    Raises KeyError for an unknown type, and msgspec.DecodeError for what no version has written.
+    """
+    try:
+        return data_decoder(kind).decode(raw)
+    except msgspec.ValidationError:
+        newest = NEWEST[kind][0]
+        for version in range(newest - 1, 0, -1):
+            try:
+                return data_decoder(kind).decode(_encoder.encode(upcast(kind, version, newest, _plain.decode(raw))))
+            except (msgspec.ValidationError, KeyError, TypeError):
+                continue
+        raise
 
 
 def decode(value: bytes) -> Decoded:

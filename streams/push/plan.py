@@ -16,7 +16,7 @@ from commands.devices import Addressee, DeviceStore
 from commands.errors import Corrupt, Unavailable
 from commands.sealing import Sealed, Sealer
 from commands.users import User
-from events.codec import data_decoder
+from events.codec import decode_row
 from events.ids import from_us
 from events.types import MessageSent
 from projections.ports import ChatViews, Entry
@@ -135,7 +135,7 @@ class Planner:
                 for member in _members(chat, each.user_id)
                 if member.user_id != entry.actor_id and member.read_seq < entry.seq and member.visible_from <= entry.seq
             ]
-            message = data_decoder(entry.type).decode(entry.raw)
+            message = decode_row(entry.type, entry.raw)
             assert isinstance(message, MessageSent)
             if members:
                 cases.append(_Case(each, chat, entry, message, members))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
 from events import codec
@@ -75,6 +76,21 @@ def test_a_chat_created_before_history_could_be_chosen_is_lifted(opened: bool, h
     assert decoded.event.data == ChatCreated("group", "Tea", opened, history, [ANA])  # type: ignore[arg-type]
     assert decoded.event.version == 2
     assert json.loads(decoded.raw)["history"] == history
+
+
+def test_a_row_that_was_folded_before_a_version_came_is_lifted_like_its_record() -> None:
+    old = {"kind": "group", "title": "Tea", "open": True, "member_ids": [ANA]}
+    assert codec.decode_row("chat.created", json.dumps(old).encode()) == ChatCreated("group", "Tea", True, "all", [ANA])
+    for raw in (b'{"kind":"group"}', b"{}", json.dumps({**old, "mood": "good"}).encode(), b"[]", b"\xff"):
+        with pytest.raises(msgspec.DecodeError):
+            codec.decode_row("chat.created", raw)
+    with pytest.raises(KeyError):
+        codec.decode_row("moon.landed", b"{}")
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_a_row_of_today_reads_as_what_was_folded(kind: str) -> None:
+    assert codec.decode_row(kind, msgspec.json.encode(SAMPLES[kind])) == SAMPLES[kind]
 
 
 UNREADABLE = {
