@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -393,6 +396,15 @@ async def test_a_worker_that_is_killed_harms_its_own_picture_alone(tmp_path: Pat
     assert SECRET not in examined.path.read_bytes()
     assert other.picture is not None
     await examiner.close()
+
+
+def test_a_worker_ends_itself_beyond_the_seconds_of_a_core_that_a_picture_has() -> None:
+    endless = (
+        "from infra.files import image_worker; image_worker.CPU_S = 0; "
+        "image_worker.answer = lambda asked: all(True for _ in iter(int, 1)); image_worker.main()"
+    )
+    run = subprocess.run([sys.executable, "-c", endless], input=b"{}\n", timeout=60, check=False)
+    assert run.returncode == -signal.SIGXCPU
 
 
 async def test_a_path_is_meant_from_here_and_not_from_the_worker(
