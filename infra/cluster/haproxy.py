@@ -36,11 +36,15 @@ class Haproxy(Service):
         port: int | None = None,
         admin_port: int | None = None,
         max_per_gateway: int = MAX_PER_GATEWAY,
+        max_per_address: int = MAX_PER_ADDRESS,
     ) -> None:
-        """`gateways`: name → `host:port`. `max_per_gateway` is in connections; more wait in a queue."""
+        """`gateways`: name → `host:port`. `max_per_gateway` is in connections; more wait in a queue. More
+        than `max_per_address` of one address are closed at once.
+        """
         super().__init__(name, folder, {"http": port, "admin": admin_port})
         self._gateways = dict(gateways)
         self._max_per_gateway = max_per_gateway
+        self._max_per_address = max_per_address
         self._file = self.folder / "haproxy.cfg"
 
     @property
@@ -92,6 +96,7 @@ class Haproxy(Service):
             listen=f"{self.host}:{self.ports['http']}",
             admin=f"{self.host}:{self.ports['admin']}",
             max_per_gateway=self._max_per_gateway,
+            max_per_address=self._max_per_address,
             source=SOURCE,
         )
 

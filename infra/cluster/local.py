@@ -6,7 +6,7 @@ import base64
 import os
 from pathlib import Path
 
-from infra.cluster.haproxy import SOURCE
+from infra.cluster.haproxy import MAX_PER_ADDRESS, SOURCE
 from infra.cluster.plan import Plan, read_plan
 from infra.cluster.services import Haproxy, Postgres, Redis, Service, cassandra_cluster, kafka_cluster
 from infra.cluster.tidings import Gateway, Worker, is_served
@@ -69,7 +69,10 @@ class LocalCluster:
         ]
         self.workers = [Worker(self.folder / name, settings, name=name) for name in _numbered("worker", plan.workers)]
         self.haproxy = Haproxy(
-            self.folder / "haproxy", {gateway.name: gateway.address for gateway in self.gateways}, port=port
+            self.folder / "haproxy",
+            {gateway.name: gateway.address for gateway in self.gateways},
+            port=port,
+            max_per_address=int(os.environ.get("TIDINGS_CONNECTIONS_PER_ADDRESS", MAX_PER_ADDRESS)),
         )
 
     @property

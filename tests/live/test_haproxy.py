@@ -166,6 +166,31 @@ def test_limits_count_the_address_that_haproxy_saw_whatever_a_client_says(
         proxy.kill()
 
 
+def test_one_address_takes_so_many_connections_of_haproxy(service_folder: Path, tmp_path: Path) -> None:
+    gateway = Gateway("one")
+    address = f"127.0.0.1:{gateway.server_address[1]}"
+    proxy = Haproxy(service_folder / tmp_path.name, {"one": address}, max_per_address=3)
+    proxy.start()
+
+    def is_served(stack: ExitStack, source: str) -> bool:
+        """Whether a connection that then stays open is taken."""
+        try:
+            line = socket.create_connection(("127.0.0.1", proxy.ports["http"]), 10, (source, 0))
+            stack.enter_context(line).sendall(b"GET /v1/info HTTP/1.1\r\nHost: chat\r\n\r\n")
+            return b" 200 " in line.recv(1_000).partition(b"\r\n")[0]
+        except ConnectionError:
+            return False
+
+    try:
+        with ExitStack() as stack:
+            assert [is_served(stack, "127.0.0.1") for _ in range(4)] == [True, True, True, False]
+            if SOURCE != "127.0.0.1":
+                assert is_served(stack, "127.0.0.3")
+    finally:
+        proxy.kill()
+        gateway.end()
+
+
 def test_half_a_request_does_not_stay_at_haproxy(pair: Pair) -> None:
     assert "timeout http-request 10s" in pair.proxy.configuration()
     with socket.create_connection(("127.0.0.1", pair.proxy.ports["http"]), 15) as line:
