@@ -119,7 +119,7 @@ def error_fields(error: TidingsError, now: datetime) -> dict[str, Any]:
     hidden = row.status == INTERNAL.status
     fields: dict[str, Any] = {
         "code": TidingsError.code if hidden else error.code,
-        "message": row.title if hidden else error.detail or row.title,
+        "message": row.title if hidden or error.for_operators else error.detail or row.title,
     }
     if error.retry_after_ms is not None:
         fields["retry_after_ms"] = error.retry_after_ms

@@ -22,6 +22,8 @@ class TidingsError(Exception):
     """The root. `detail` is a sentence for the person who reads it, never a secret."""
 
     code: ClassVar[str] = "internal"
+    for_operators: ClassVar[bool] = False
+    """Whether the detail names what only operators may know, such as files: clients are told the title instead."""
 
     def __init__(
         self,

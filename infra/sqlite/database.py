@@ -37,9 +37,13 @@ class DataDirectoryInUse(Exception):
 class Damaged(Unavailable):
     """A file that is no database any more, a broken one, or one of something else. Says which, and what to do."""
 
+    for_operators = True
+
 
 class Unusable(Unavailable):
     """A file that cannot be opened, or written: rights, a full disk, a folder in its place. Says which, and why."""
+
+    for_operators = True
 
 
 def connect(

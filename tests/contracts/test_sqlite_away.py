@@ -14,6 +14,7 @@ import pytest
 
 import infra.sqlite.push_file
 import infra.sqlite.views
+from api.errors import problem
 from commands.errors import Unavailable
 from events.ids import uuid7
 from events.types import ChatCreated, MessageSent
@@ -304,6 +305,7 @@ async def test_a_damaged_file_is_named_with_the_way_out(
     with pytest.raises(Damaged) as raised:
         await ask(tmp_path / name)
     assert str(raised.value).startswith(f"{tmp_path / name} is damaged (")
+    assert str(tmp_path) not in problem(raised.value, NOON)["detail"], "a path is nothing for clients"
     assert way_out in str(raised.value)
     assert "\n" not in str(raised.value)
 

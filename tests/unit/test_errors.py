@@ -114,3 +114,12 @@ def test_the_errors_of_the_transport_keep_to_the_tree() -> None:
         "OutOfRange": 416,
         "Throttled": 429,
     }
+
+
+def test_what_is_for_operators_is_not_told_to_clients() -> None:
+    class Damaged(errors.Unavailable):
+        for_operators = True
+
+    told = problem(Damaged("/srv/tidings/views-1.db is broken"), NOW)
+    assert (told["status"], told["code"], told["detail"]) == (503, "unavailable", TABLE[errors.Unavailable].title)
+    assert error_fields(Damaged("/srv/tidings/views-1.db is broken"), NOW)["message"] == told["detail"]
