@@ -5,17 +5,32 @@ from __future__ import annotations
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
 
 def may_call(origin: str | None, host: str | None, allowed: Collection[str]) -> bool:
     """Whether a request with this Origin and Host header comes from an allowed page.
 
     Without an Origin it does not come from a page. The scheme of our own origin is not compared: behind a proxy
-    that ends TLS this process does not know it.
+    that ends TLS this process does not know it. A port that is not named is the one that the Origin's scheme has.
     """
     if origin is None or "*" in allowed or origin in allowed:
         return True
-    try:
-        own = urlsplit(origin).netloc
-    except ValueError:
+    page = _parts(origin)
+    if page is None:
         return False
-    return bool(host) and own.lower() == (host or "").lower()
+    scheme, place = page
+    own = _parts(f"{scheme}://{host}") if host else None
+    return (own is not None and own[1] == place) or any(_parts(each) == page for each in allowed)
+
+
+def _parts(origin: str) -> tuple[str, tuple[str, int]] | None:
+    """Scheme, name and port of an origin (RFC 6454); None for anything else, such as `null`."""
+    try:
+        parts = urlsplit(origin)
+        port, name = parts.port, parts.hostname
+    except ValueError:
+        return None
+    if parts.scheme not in DEFAULT_PORTS or not name or "@" in parts.netloc or parts.path or parts.query:
+        return None
+    return parts.scheme, (name.removesuffix("."), DEFAULT_PORTS[parts.scheme] if port is None else port)

@@ -17,6 +17,10 @@ class Limits:
     flood_rate: float = 200.0
     """Frames a second that a connection may send for ever, whatever they are."""
     flood_burst: int = 2_000
+    flood_bytes: int = 8_192
+    """A frame counts once more for each such part of it, so a connection sends 1.6 MB a second for ever."""
+    flood_burst_before: int = 200
+    """Before `connect` is taken; its `resume` may be long."""
     waiting_commands: int = 1_000
     """Commands of one connection that may wait for an earlier one of it."""
     chats_shown: int = 1_000
@@ -38,6 +42,7 @@ REPLACED = 4409
 TOO_SLOW = 4410
 
 GOING_AWAY = 1001
+NOT_UTF8 = 1007
 OUR_ERROR = 1011
 DRAINED = 1012
 LOST = 1006

@@ -16,7 +16,16 @@ from api.ws.catching import CatchingUp, CatchUp
 from api.ws.connecting import connect
 from api.ws.frames import AnyClientFrame, Connect, Error, Malformed, Reconnect, Refused, ServerFrame, decode, encode
 from api.ws.lane import Lane
-from api.ws.limits import BAD_TOKEN, DRAINED, FLOODING, GOING_AWAY, MALFORMED, NO_CONNECT, OUR_ERROR, TOO_SLOW
+from api.ws.limits import (
+    BAD_TOKEN,
+    DRAINED,
+    FLOODING,
+    GOING_AWAY,
+    MALFORMED,
+    NO_CONNECT,
+    OUR_ERROR,
+    TOO_SLOW,
+)
 from api.ws.local import Link, User
 from api.ws.replay import Replay
 from api.ws.requests import HANDLERS
@@ -96,7 +105,7 @@ class Session:
         self._heard = True
         gateway = self.gateway
         gateway.counters.frames_in += 1
-        if not self._admit(gateway.timers.time()):
+        if not self._admit(gateway.timers.time(), len(raw)):
             self.close(FLOODING, "too many frames")
             return
         try:
@@ -122,8 +131,12 @@ class Session:
         self.close(MALFORMED, "frames are text")
 
     def heard(self) -> None:
-        """A sign of life that is no frame of ours: a pong, or a ping."""
+        """A sign of life that is no message: a ping, a pong, a part of a message. It counts as a frame all the same."""
+        if self._state >= CLOSED:
+            return
         self._heard = True
+        if not self._admit(self.gateway.timers.time(), 0):
+            self.close(FLOODING, "too many frames")
 
     def overflowed(self) -> None:
         """The client does not read as fast as there is to tell."""
@@ -300,12 +313,14 @@ class Session:
                 log.exception("user %s could not be told to come back", self.user_id)
             self.close(DRAINED, reason)
 
-    def _admit(self, now: float) -> bool:
-        """The flood limit, by GCRA: one number for each connection."""
+    def _admit(self, now: float, size: int) -> bool:
+        """The flood limit, by GCRA: one number for each connection. A large frame counts as several; who has not said
+        yet who they are may send a few."""
         limits = self.gateway.limits
-        full_at = max(self._full_at, now) + 1 / limits.flood_rate
+        full_at = max(self._full_at, now) + (1 + size // limits.flood_bytes) / limits.flood_rate
         self._full_at = full_at
-        return full_at - now <= limits.flood_burst / limits.flood_rate
+        burst = limits.flood_burst if self._state != NEW else limits.flood_burst_before
+        return full_at - now <= burst / limits.flood_rate
 
     def _wait(self, now: float) -> None:
         self.gateway.wheel.set(self, min(self._ping_at, self._expires_at) - now)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -29,17 +29,20 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]  # not public
 from api.errors import PROBLEM_TYPE
 from api.origins import may_call
 from api.ws.gateway import Gateway
-from api.ws.limits import FLOODING, LOST, MALFORMED
+from api.ws.limits import FLOODING, LOST, MALFORMED, NOT_UTF8
 from api.ws.outbox import Flusher, Outbox
 from api.ws.session import Session
-from api.ws.wire import PING, close_frame, pong_frame
+from api.ws.wire import PING, close_frame, is_utf8, pong_frame
 from commands.timers import Cancellable
 
 log = logging.getLogger(__name__)
 
 PATH = b"/v1/ws"
 SUBPROTOCOL = "chat.v1"
-MAX_FRAME = 256 * 1024
+VERSION = "13"
+"""Of the WebSocket protocol: that of RFC 6455."""
+MAX_FRAME = 640 * 1024
+"""The longest text of a message, 102,400 bytes, each written as six (`\\u0041`), and what stands around it."""
 CLOSE_S = 10.0
 """How long a close frame has to drain and to be answered."""
 LINGER_S = 2.0
@@ -55,7 +58,6 @@ MAX_HEAD = 16_000
 
 NO_CODE = 1005
 PROTOCOL_ERROR = 1002
-NOT_UTF8 = 1007
 TOO_BIG = 1009
 AT_ONCE = frozenset((PROTOCOL_ERROR, NOT_UTF8, TOO_BIG, MALFORMED, FLOODING))
 """After these the connection is cut off soon."""
@@ -201,12 +203,12 @@ class Socket(WSListener):
             case WSMsgType.BINARY:
                 self._session.received_binary()
             case WSMsgType.PING:
-                self._outbox.send(pong_frame(frame.get_payload_as_bytes()))
                 self._session.heard()
+                self._outbox.send(pong_frame(frame.get_payload_as_bytes()))
             case WSMsgType.PONG:
                 self._session.heard()
             case WSMsgType.CLOSE:
-                self._close_frame(int.from_bytes(frame.get_payload_as_bytes()[:2], "big"))
+                self._close_frame(frame.get_payload_as_bytes())
             case _:
                 self.fail(PROTOCOL_ERROR, "an opcode that nobody has defined")
 
@@ -227,11 +229,15 @@ class Socket(WSListener):
         else:
             self._session.heard()
 
-    def _close_frame(self, code: int) -> None:
+    def _close_frame(self, payload: bytes) -> None:
         """The client says goodbye: it is answered, then the connection ends. (An answer to our own goodbye is not even
         read: the client's end of the stream says as much.)"""
-        if code and not is_close_code(code):
+        code = int.from_bytes(payload[:2], "big")
+        if payload and (len(payload) < 2 or not is_close_code(code)):
             self.fail(PROTOCOL_ERROR, "a close code that must not be sent")
+            return
+        if not is_utf8(payload[2:]):
+            self.fail(NOT_UTF8, "a reason that is not UTF-8")
             return
         self._session.closed(code or NO_CODE)
         self.close(code, "", drop=self.is_blocked)
@@ -343,6 +349,13 @@ def protocol_class(gateway: Gateway, allowed_origins: Collection[str] = ()) -> t
             return _refusal(HTTPStatus.NOT_FOUND, "not_found", "there is no socket here")
         if not may_call(headers.get("origin"), headers.get("host"), allowed_origins):
             return _refusal(HTTPStatus.FORBIDDEN, "forbidden", "this page may not call this server")
+        if headers.get("sec-websocket-version") != VERSION:
+            return _refusal(
+                HTTPStatus.UPGRADE_REQUIRED,
+                "invalid",
+                f"the version of the protocol must be {VERSION}",
+                {"Sec-WebSocket-Version": VERSION},
+            )
         if SUBPROTOCOL not in _tokens(headers.get("sec-websocket-protocol", "")):
             return _refusal(HTTPStatus.BAD_REQUEST, "invalid", f"the subprotocol must be {SUBPROTOCOL}")
         if gateway.draining:
@@ -401,9 +414,11 @@ def _tokens(header: str) -> list[str]:
     return [token.strip() for token in header.split(",")]
 
 
-def _refusal(status: HTTPStatus, code: str, detail: str) -> WSUpgradeResponseWithListener:
+def _refusal(
+    status: HTTPStatus, code: str, detail: str, headers: Mapping[str, str] | None = None
+) -> WSUpgradeResponseWithListener:
     problem = {"type": f"/problems/{code}", "title": status.phrase, "status": status, "code": code, "detail": detail}
     response = WSUpgradeResponse.create_error_response(
-        status, msgspec.json.encode(problem), {"Content-Type": PROBLEM_TYPE}
+        status, msgspec.json.encode(problem), {"Content-Type": PROBLEM_TYPE, **(headers or {})}
     )
     return WSUpgradeResponseWithListener(response, None)

@@ -33,3 +33,11 @@ def close_frame(code: int, reason: str = "") -> bytes:
 def pong_frame(payload: bytes) -> bytes:
     """The answer to a ping, whose payload it returns (at most 125 bytes)."""
     return bytes((0x8A, len(payload))) + payload
+
+
+def is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

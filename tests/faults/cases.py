@@ -49,7 +49,7 @@ def cases(plan: Plan, *, short: bool) -> Iterator[Case]:
     yield _killed("kill -9 of PostgreSQL", ["postgres"])
     yield _frozen(f"SIGSTOP of a worker for {frozen_s:.0f} s", "worker-1", frozen_s, accepts=True)
     yield _frozen(f"SIGSTOP of a broker for {frozen_s:.0f} s", "kafka-1", frozen_s, accepts=plan.kafka > 1)
-    yield Case("a rolling upgrade with a migration, and back", begin_upgrade, restart_older, finish_and_go_back)
+    yield Case("a rolling upgrade, and back", begin_upgrade, restart_older, finish_and_go_back)
     turns = 2 if short else 12
     leaves = _each(["worker-2"], Service.end)
     name = f"a rebalance every {REBALANCE_S:.0f} s, {turns} times"

@@ -169,7 +169,7 @@ class Line:
             except (asyncio.IncompleteReadError, ConnectionResetError):
                 return None
             if opcode == CLOSE:
-                with suppress(ConnectionResetError):
+                with suppress(ConnectionError):
                     self.frame(data[:2], CLOSE)
                     await self._writer.drain()
                 self._writer.close()
