@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
+from commands.chat import Chat
 from commands.errors import Unavailable
 from events.ids import uuid7
 from events.types import ChatCreated, MessageSent
@@ -14,7 +15,7 @@ from projections.ports import Changes, Parked
 from streams import partition
 from streams.partition import FellBack, Gap, PartitionFold
 from tests.contracts.adversary import Adversary
-from tests.support.history import ANA, BEN, NOON, ROOM, History
+from tests.support.history import ANA, BEN, DIRECT, NOON, ROOM, History
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +155,50 @@ async def test_dead_letters_are_kept_before_the_position_passes_them(
     assert positions == [{}] * 4
     assert [(one.offset, one.value) for one in letters.kept] == [(6, b"\xff not ours"), (7, history.records[7].value)]
     assert await store.positions() == {0: 8}
+
+
+async def test_gateways_hear_of_a_batch_only_when_the_views_have_it(history: History) -> None:
+    store = Adversary()
+    seen: list[tuple[int, int]] = []
+
+    class Compares(Told):
+        async def publish(self, changes: Changes) -> None:
+            seen.append((changes.next_offset, (await store.positions()).get(0, 0)))
+
+    fold = fold_over(store, told=Compares())
+    await fold.take_over()
+    await fold.fold(history.records[:2])
+    await fold.fold(history.records[2:])
+    assert seen == [(0, 0), (2, 2), (6, 6)]
+
+
+class Loads(Adversary):
+    """Notes which chats are read, and fails as often as it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[set[str]] = []
+        self.failures = 0
+
+    async def load(self, chat_ids: Collection[str]) -> dict[str, Chat]:
+        self.loaded.append(set(chat_ids))
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable("no chats today")
+        return await super().load(chat_ids)
+
+
+async def test_a_take_over_and_a_batch_that_failed_leave_nothing_remembered(history: History) -> None:
+    store = Loads()
+    fold = fold_over(store)
+    await fold.take_over()
+    await fold.fold(history.records[:2])
+    await fold.fold(history.records[2:3])
+    assert store.loaded == [{ROOM}], "what is hot is not read again"
+    await fold.take_over()
+    await fold.fold(history.records[3:4])
+    assert store.loaded == [{ROOM}] * 2
+    store.failures = 1
+    history.add(ANA, ChatCreated("direct", "", False, "all", [ANA, BEN]), DIRECT)
+    await fold.fold(history.records[4:])
+    assert store.loaded[2:] == [{DIRECT}, {ROOM, DIRECT}], "after the failure both are read"
