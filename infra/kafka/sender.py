@@ -13,6 +13,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from commands.errors import TidingsError, Unavailable
+from commands.isolation import left_out
 from commands.ports import Appended
 from events.log import Position
 from infra.kafka.client import settings
@@ -71,6 +72,8 @@ class Sender:
         self._gather_until = 0.0
         self._closing: asyncio.Future[None] | None = None
         self._producer = Producer(self._settings)
+        self._replaced: list[Producer] = []
+        """Producers that have ended, until what they were given has its answer."""
         self._renewing = False
         self._away = False
         self._timer = self._loop.call_later(IDLE_POLL_S, self._poll)
@@ -140,17 +143,29 @@ class Sender:
                 self._closing.set_result(None)
         await asyncio.wait([self._closing], timeout=self._bound_s + 1)
         self._timer.cancel()
-        self._producer.purge()
-        self._producer.poll(0)
+        for producer in (self._producer, *self._replaced):
+            producer.purge()
+            self._serve(producer)
 
     def _poll(self) -> None:
         try:
-            self._producer.poll(0)
+            self._serve(self._producer)
+            self._replaced = [old for old in self._replaced if self._serve(old)]
         finally:
-            # A callback that raises must not end the fetching of answers.
+            # Whatever the driver raises must not end the fetching of answers.
             self._timer = self._loop.call_later(self._pause_s(), self._poll)
             if self._in_flight == 0 and self._closing is not None and not self._closing.done():
                 self._closing.set_result(None)
+
+    def _serve(self, producer: Producer) -> bool:
+        """Fetch a producer's answers; whether it still owes some. The driver raises a fatal error from here, instead of
+        telling `error_cb` of it."""
+        try:
+            producer.poll(0)
+        except KafkaException as error:
+            if producer is self._producer:
+                self._on_error(error.args[0])
+        return len(producer) > 0
 
     def _pause_s(self) -> float:
         if self._in_flight == 0:
@@ -163,16 +178,24 @@ class Sender:
             if self._away:
                 self._away = False
                 logger.info("Kafka is back")
-            done(Position(message.partition(), message.offset()), None)  # type: ignore[arg-type]
+            told: tuple[Position | None, Unavailable | None] = (
+                Position(message.partition(), message.offset()),  # type: ignore[arg-type]
+                None,
+            )
         else:
             self.measures.failures += 1
-            done(None, Unavailable(f"Kafka did not confirm: {error.str()}"))
+            told = None, Unavailable(f"Kafka did not confirm: {error.str()}")
+        try:
+            done(*told)
+        except Exception:
+            left_out("telling who sent a record")
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._away:
             self._away = True
             logger.warning("Kafka is away: %s", error.str())
-        if error.fatal() and not self._renewing:
+        # Only the first of them says that it is fatal; a producer that has ended answers with this code ever after.
+        if (error.fatal() or error.code() == KafkaError._FATAL) and not self._renewing:
             self._renewing = True
             self._loop.call_soon(self._renew, error)
 
@@ -181,5 +204,7 @@ class Sender:
         logger.error("the producer is replaced after a fatal error: %s", error.str())
         old, self._producer = self._producer, Producer(self._settings)
         self._renewing = False
-        old.purge()
-        old.poll(0)
+        old.purge(blocking=False)
+        self._replaced.append(old)
+        self._timer.cancel()
+        self._poll()

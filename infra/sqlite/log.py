@@ -9,6 +9,7 @@ row (ADR 0005).
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import uuid
 from collections import deque
@@ -22,6 +23,7 @@ from time import perf_counter
 from msgspec.structs import replace
 
 from commands.errors import Unavailable
+from commands.isolation import left_out
 from commands.ports import Appended
 from events.codec import Event, encode
 from events.ids import unix_ms
@@ -59,6 +61,8 @@ COMPANY = 32
 """… and no longer than it takes so many to come …"""
 ENOUGH = 256
 """… or than it took so many."""
+LEAST_ROOM = 1024 * 1024
+"""Bytes free on the disk, below which the log is not ready: the largest message needs some of them twice."""
 LOOK_EVERY = 64
 """Commits between two looks at the size of the write-ahead log."""
 TAIL_RECORDS = 4_096
@@ -116,6 +120,8 @@ class SqliteLog:
         self._last_commit = 0.0
         self._closing: asyncio.Future[None] | None = None
         self._waiters: dict[int, list[tuple[int, asyncio.Future[None]]]] = {}
+        self._failure: Unavailable | None = None
+        """Why the last commit failed; None where it did not."""
         self.commits = 0
         self.measures = LogMeasures()
         self._began = 0.0
@@ -197,6 +203,7 @@ class SqliteLog:
             self._failed(batch, error)
             return
         self.commits += 1
+        self._failure = None
         self.measures.commit_s.observe(perf_counter() - self._began)
         self.measures.commit_records.observe(len(records))
         for record in records:
@@ -204,7 +211,10 @@ class SqliteLog:
         self._durable = list(self._next)
         self._go_on()
         for record, (_, _, _, done, _) in zip(records, batch, strict=True):
-            done(Position(record.partition, record.offset), None)
+            try:
+                done(Position(record.partition, record.offset), None)
+            except Exception:
+                left_out("telling who appended")
         self._wake()
 
     def _failed(self, batch: list[_Pending], error: BaseException) -> None:
@@ -221,8 +231,12 @@ class SqliteLog:
             self._queue.clear()
         self._go_on()
         self.measures.failures += len(batch)
+        self._failure = unknown
         for _, _, _, done, _ in batch:
-            done(None, unknown)
+            try:
+                done(None, unknown)
+            except Exception:
+                left_out("telling who tried to append")
         self._wake()
 
     def _go_on(self) -> None:
@@ -292,10 +306,31 @@ class SqliteLog:
         await future
 
     async def ping(self) -> None:
-        """Return if the log answers. Raises Unavailable."""
+        """Return if the log can be read, and appended to. Raises Unavailable."""
         if self._closing is not None:
             raise Unavailable("the log is closing")
+        if self._failure is not None:
+            self._try_again(self._failure)
         self.read_stored(0, 0, 1)
+        room = os.statvfs(self._path.parent)
+        if room.f_frsize * (room.f_bfree if os.geteuid() == 0 else room.f_bavail) < LEAST_ROOM:
+            raise Unavailable("the disk of the log is full")
+
+    def _try_again(self, failure: Unavailable) -> None:
+        """After a commit that failed, see whether one succeeds now: perhaps nobody sends until we say so.
+
+        Raises Unavailable.
+        """
+        if self._committing:
+            raise failure
+        probe = "INSERT OR REPLACE INTO log_meta VALUES ('tried_ms', ?)"
+        with translated(self._path, WAY_OUT):
+            try:
+                self._db.execute(probe, (str(unix_ms(self._now())),))
+            except sqlite3.ProgrammingError:  # closed: it could not be opened again
+                self._open(self.partitions)
+                self._db.execute(probe, (str(unix_ms(self._now())),))
+        self._failure = None
 
     async def close(self) -> None:
         """Commit what is queued and close. Later appends get Unavailable."""

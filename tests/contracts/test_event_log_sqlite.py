@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from commands.errors import Unavailable
+import infra.sqlite.log
+from commands.errors import TidingsError, Unavailable
 from events.codec import decode
 from events.log import Position
 from events.types import MessageRead
@@ -60,10 +64,10 @@ class Disk:
         self._db = db
         self._fails = fails
 
-    def execute(self, statement: str) -> sqlite3.Cursor:
+    def execute(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
         if self._fails(statement):
             raise sqlite3.OperationalError("disk I/O error")
-        return self._db.execute(statement)
+        return self._db.execute(statement, values)
 
     def executemany(self, statement: str, rows: list[tuple[object, ...]]) -> sqlite3.Cursor:
         return self._db.executemany(statement, rows)
@@ -82,4 +86,54 @@ async def test_after_a_failed_commit_the_outcome_is_unknown_and_the_log_goes_on(
     assert await append(log, event(3)) == [Position(0, 1)]
     records = await log.read(0, 0, 10)
     assert [decode(record.value).event.data for record in records] == [MessageRead(0), MessageRead(3)]
+    await log.close()
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["committed", "failed"])
+async def test_who_raises_at_the_answer_keeps_no_other_from_theirs_and_the_fold_awake(
+    tmp_path: Path, fails: bool
+) -> None:
+    log = SqliteLog(tmp_path / "log.db", Clock())
+    if fails:
+        log._db = Disk(log._db, lambda asked: asked == "COMMIT")  # type: ignore[assignment]
+    answered: list[int] = []
+
+    def done(number: int, position: Position | None, error: TidingsError | None) -> None:
+        answered.append(number)
+        assert (position is None) is fails
+        if number % 2 == 0:
+            raise ZeroDivisionError
+
+    waiting = asyncio.create_task(log.wait(0, 0))
+    for number in range(4):
+        log.append(event(number), partial(done, number))
+    if fails:
+        with suppress(Unavailable):  # it shares their commit
+            await append(log, event(4))
+        await append(log, event(5))
+    await asyncio.wait_for(waiting, 10)
+    assert answered == [0, 1, 2, 3]
+    await log.close()
+
+
+async def test_a_log_that_could_not_commit_is_not_ready_until_it_can(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path / "log.db", Clock())
+    await log.ping()
+    log._db = Disk(log._db, lambda asked: asked == "COMMIT")  # type: ignore[assignment]
+    with pytest.raises(Unavailable):
+        await append(log, event(0))
+    log._db = Disk(log._db, lambda asked: True)  # type: ignore[assignment]
+    with pytest.raises(Unavailable):
+        await log.ping()
+    log._db = log._db._db  # type: ignore[attr-defined]
+    await log.ping()
+    assert await append(log, event(1)) == [Position(0, 0)]
+    await log.close()
+
+
+async def test_a_log_whose_disk_is_full_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = SqliteLog(tmp_path / "log.db", Clock())
+    monkeypatch.setattr(infra.sqlite.log, "LEAST_ROOM", 2**62)
+    with pytest.raises(Unavailable, match="full"):
+        await log.ping()
     await log.close()
