@@ -87,7 +87,9 @@ class Frame:
                 is_part = status == 200 and present.get(b"content-type", b"").startswith(_PARTS)
                 wanted = HEADERS if is_part else self._on_documents
                 missing = [header for header in wanted.items() if header[0] not in present]
-                message["headers"] = [*message["headers"], *missing, (HEADER, name.encode())]
+                # Nobody looks for a script's request in a log: that too would be a fortieth of the first load.
+                named = () if is_part else ((HEADER, name.encode()),)
+                message["headers"] = [*message["headers"], *missing, *named]
             elif method == "HEAD":
                 message["body"] = b""
             await send(message)

@@ -83,6 +83,13 @@ function watchAttention() {
       client?.wake();
     }
   });
+  // A file that misses the conversation is not to take the page's place.
+  for (const name of ["dragover", "drop"])
+    window.addEventListener(name, (event) => {
+      if (event.defaultPrevented || !event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      event.dataTransfer.dropEffect = "none";
+    });
   window.addEventListener("online", () => client?.wake());
   window.addEventListener("offline", () => client?.wake()); // a server on this very machine is still there
   active();

@@ -61,11 +61,16 @@ export class Chat {
     return this.timeline.head;
   }
 
-  /** The other side of a direct chat. */
+  /** The other side of a direct chat; null where that is not known, or nobody is there any more. */
   get peerId() {
     if (this.kind !== "direct" || !this.members) return null;
     for (const userId of this.members.keys()) if (userId !== this.#meId) return userId;
-    return this.#meId;
+    return null;
+  }
+
+  /** Whether the other side of a direct chat was erased: nobody would read what is written. */
+  get isDeserted() {
+    return this.kind === "direct" && Boolean(this.members) && this.peerId === null;
   }
 
   isMuted(now) {

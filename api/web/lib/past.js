@@ -38,6 +38,10 @@ export class PastChat {
     return this.#live.peerId;
   }
 
+  get isDeserted() {
+    return this.#live.isDeserted;
+  }
+
   get quotes() {
     return this.#live.quotes;
   }

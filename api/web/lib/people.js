@@ -5,6 +5,7 @@
 
 import { systemClock } from "./connection.js";
 import { Emitter } from "./emitter.js";
+import { plain } from "./text.js";
 
 const TYPING_MS = 6_000;
 
@@ -24,7 +25,7 @@ export class People extends Emitter {
   /** Take in `{user_id, username, display_name}` objects; `asked`: the ids that were asked for. */
   take(users, asked = []) {
     for (const user of users) {
-      this.#users.set(user.user_id, user);
+      this.#users.set(user.user_id, { ...user, display_name: plain(user.display_name ?? "") });
       this.#absent.delete(user.user_id);
     }
     const found = new Set(users.map((user) => user.user_id));

@@ -12,6 +12,7 @@ import { Chat, messageOf } from "./chat.js";
 import { systemClock } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { People } from "./people.js";
+import { plain } from "./text.js";
 
 export class Store extends Emitter {
   me = null; // {user_id, username, display_name}
@@ -164,8 +165,10 @@ export class Store extends Emitter {
   }
 
   titleOf(chat) {
+    if (chat.isDeserted) return "Deleted account";
     if (chat.kind === "direct") return chat.peerId ? this.people.nameOf(chat.peerId) : "…";
-    return chat.title ?? "A chat that you left";
+    if (chat.title === null) return "A chat that you left";
+    return plain(chat.title) || "A group without a name";
   }
 
   #ensure(chatId) {

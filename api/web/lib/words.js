@@ -1,5 +1,7 @@
 /** What the page says about refusals, events and people. */
 
+import { cut, isolated, plain } from "./text.js";
+
 const REASONS = {
   bad_credentials: "The name or the password is wrong.",
   username_taken: "This username is taken.",
@@ -36,19 +38,31 @@ export function reason(code, fallback = "The server refused it.") {
   return REASONS[code] ?? fallback;
 }
 
+const FORMS = {
+  username: "3 to 32 of the letters a to z, digits, dots, dashes and underscores",
+  display_name: "a name of 1 to 64 characters that can be seen",
+  title: "1 to 200 characters that can be seen",
+};
+
+/** What is wrong with a field; never the pattern that it should match. */
+function fieldLine(name, message) {
+  const wanted = FORMS[name] ?? "there is something in it that is not taken";
+  return `${capital(name.replaceAll("_", " "))}: ${/pattern|regex/i.test(message) ? wanted : message}`;
+}
+
 /** An error of http.js or connection.js in words. */
 export function explain(error) {
   if (error.name === "Unreachable" || error.name === "ConnectionLost") return "The server cannot be reached.";
   if (error.name === "SignedOut") return "You are signed out.";
   const field = error.errors?.[0];
-  if (field) return `${capital(field.field.split(".").at(-1).replaceAll("_", " "))}: ${field.message}`;
+  if (field) return fieldLine(field.field.split(".").at(-1), field.message);
   return reason(error.code, error.message);
 }
 
 /** "Ana", "Ana and Ben", "Ana, Ben and 3 more" (at most three names, then a count). */
 export function nameList(names, most = 3) {
-  if (names.length <= 1) return names[0] ?? "";
-  const shown = names.slice(0, names.length > most ? most : names.length);
+  const shown = names.slice(0, names.length > most ? most : names.length).map(isolated);
+  if (names.length <= 1) return shown[0] ?? "";
   const rest = names.length - shown.length;
   if (rest > 0) return `${shown.join(", ")} and ${rest} more`;
   return `${shown.slice(0, -1).join(", ")} and ${shown.at(-1)}`;
@@ -68,13 +82,14 @@ export function counted(count, one, many = `${one}s`) {
  * reader.
  */
 export function eventLine({ type, actor_id: actor, data }, name) {
-  const who = name(actor);
-  const whom = data?.user_id ? name(data.user_id) : "";
+  const who = isolated(name(actor));
+  const whom = data?.user_id ? isolated(name(data.user_id)) : "";
+  const title = isolated(plain(data?.title ?? ""));
   switch (type) {
     case "chat.created":
-      return data.kind === "direct" ? `${who} started the chat` : `${who} created the group “${data.title}”`;
+      return data.kind === "direct" ? `${who} started the chat` : `${who} created the group “${title}”`;
     case "chat.retitled":
-      return `${who} renamed the group to “${data.title}”`;
+      return `${who} renamed the group to “${title}”`;
     case "chat.opened":
       return data.open
         ? `${who} opened the group: anyone with its link may join`
@@ -99,7 +114,7 @@ export function deviceName(userAgent) {
   if (!userAgent) return "Unknown device";
   const browser = BROWSERS.find(([mark]) => userAgent.includes(mark))?.[1];
   const system = SYSTEMS.find(([mark]) => userAgent.includes(mark))?.[1];
-  if (!browser) return userAgent.slice(0, 60);
+  if (!browser) return plain(cut(userAgent, 60)) || "Unknown device";
   return system ? `${browser} on ${system}` : browser;
 }
 

@@ -1,5 +1,6 @@
 /** Files that are about to be sent: chosen, dragged or pasted, shown above the composer until they go. */
 
+import { plain } from "../lib/text.js";
 import { sizeLabel } from "../lib/uploads.js";
 import { previewOf } from "./attachment.js";
 import { fill, h, icon, iconButton } from "./dom.js";
@@ -98,7 +99,7 @@ export class Attach {
       "li",
       {},
       file.type.startsWith("image/") ? h("img", { src: previewOf(file), alt: "" }) : icon("file"),
-      h("span", { class: "file-lines" }, h("b", { dir: "auto" }, file.name), h("small", {}, sizeLabel(file.size))),
+      h("span", { class: "file-lines" }, h("b", { dir: "auto" }, plain(file.name) || "File"), h("small", {}, sizeLabel(file.size))),
       iconButton("close", `Leave out ${file.name}`, remove),
     );
   }

@@ -1,5 +1,6 @@
 /** A message's file as elements: a picture, or a card with its name; while it is sent, how far that is. */
 
+import { plain } from "../lib/text.js";
 import { sizeLabel } from "../lib/uploads.js";
 import { openDialog } from "./dialog.js";
 import { h, icon, iconButton } from "./dom.js";
@@ -61,7 +62,7 @@ function expired(file) {
 }
 
 function lines(file, note) {
-  return h("span", { class: "file-lines" }, h("b", { dir: "auto" }, file.name), h("small", {}, note));
+  return h("span", { class: "file-lines" }, h("b", { dir: "auto" }, plain(file.name) || "File"), h("small", {}, note));
 }
 
 function sending(row, scene) {

@@ -165,8 +165,8 @@ export class ChatList {
       h(
         "button",
         { type: "button", class: "person", on: { click: () => this.#start(user) } },
-        avatar({ id: user.user_id, name: user.display_name || user.username, small: true }),
-        h("span", { class: "person-name" }, user.display_name || user.username),
+        avatar({ id: user.user_id, name: this.#client.people.nameOf(user.user_id), small: true }),
+        h("bdi", { class: "person-name" }, this.#client.people.nameOf(user.user_id)),
         h("span", { class: "person-username" }, `@${user.username}`),
       );
     fill(

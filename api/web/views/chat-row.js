@@ -1,7 +1,7 @@
 /** One chat in the list: what to show of it, and the elements that show it. */
 
 import { stateOf } from "../lib/rows.js";
-import { snippet } from "../lib/text.js";
+import { isolated, snippet } from "../lib/text.js";
 import { listTime } from "../lib/time.js";
 import { counted, eventLine, nameList } from "../lib/words.js";
 import { avatar } from "./avatar.js";
@@ -42,7 +42,7 @@ function secondLine(chat, { people, outbox, drafts, me }, isOpen) {
     return { line: (item && eventLine(item.event, nameOf)) || "No messages yet" };
   }
   if (last.sender_id === me.user_id) return { state: chat.tick(last.seq), line: snippet(last) };
-  return { line: (chat.kind === "direct" ? "" : `${nameOf(last.sender_id)}: `) + snippet(last) };
+  return { line: (chat.kind === "direct" ? "" : `${isolated(nameOf(last.sender_id))}: `) + isolated(snippet(last)) };
 }
 
 /** Fill a chat's link with what describeChat says. */
@@ -59,7 +59,7 @@ export function paintChat(link, view) {
       h(
         "span",
         { class: "chat-line" },
-        h("span", { class: "chat-title" }, view.title),
+        h("span", { class: "chat-title" }, h("bdi", {}, view.title)),
         view.presence && view.presence !== "offline" && h("span", { class: "visually-hidden" }, `, ${view.presence}`),
         view.isMuted && icon("muted", "Muted"),
         h("span", { class: "chat-time" }, view.time),

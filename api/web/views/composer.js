@@ -172,7 +172,12 @@ export class Composer {
     fill(
       this.#reply,
       icon("reply"),
-      h("div", {}, h("b", {}, name), h("span", {}, message?.kind ? snippet(message, 160) : "…")),
+      h(
+        "div",
+        {},
+        h("b", { dir: "auto" }, name),
+        h("span", { dir: "auto" }, message?.kind ? snippet(message, 160) : "…"),
+      ),
       iconButton("close", "Do not answer this message", cancel),
     );
   }

@@ -154,7 +154,7 @@ export class Conversation {
     const status = typing.length ? typingLine(typing) : this.#status(chat);
     const presence = chat.peerId && !chat.isPast ? people.presenceOf(chat.peerId).status : null;
     const panel = this.#shell.panel;
-    const signature = [title, status, presence, panel, typing.length, chat.gone].join("|");
+    const signature = [title, status, presence, panel, typing.length, chat.gone, chat.isDeserted].join("|");
     if (signature === this.#signature) return;
     this.#signature = signature;
     const toggle = (name, drawing, label) =>
@@ -178,7 +178,7 @@ export class Conversation {
         h(
           "span",
           { class: "conversation-names" },
-          h("span", { class: "conversation-title" }, title),
+          h("span", { class: "conversation-title" }, h("bdi", {}, title)),
           h("span", { class: typing.length ? "conversation-status is-typing" : "conversation-status" }, status),
         ),
       ),
@@ -190,7 +190,7 @@ export class Conversation {
 
   #status(chat) {
     const { people, me } = this.#client;
-    if (chat.gone || (chat.isPast && chat.kind === "direct")) return "";
+    if (chat.gone || chat.isDeserted || (chat.isPast && chat.kind === "direct")) return "";
     if (chat.kind === "direct") {
       const { status, lastSeen: at } = people.presenceOf(chat.peerId);
       if (this.#client.connection.state !== "online") return "";
@@ -207,10 +207,15 @@ export class Conversation {
   }
 
   #refreshNotice(chat) {
-    this.#notice.hidden = !chat.gone;
-    this.#composer.element.hidden = Boolean(chat.gone || chat.isPast);
-    if (!chat.gone || this.#notice.dataset.shown === `${chat.id}${chat.gone}`) return;
-    this.#notice.dataset.shown = `${chat.id}${chat.gone}`;
+    const why = chat.gone ?? (chat.isDeserted && !chat.isPast ? "deserted" : null);
+    this.#notice.hidden = !why;
+    this.#composer.element.hidden = Boolean(why || chat.isPast);
+    if (!why || this.#notice.dataset.shown === `${chat.id}${why}`) return;
+    this.#notice.dataset.shown = `${chat.id}${why}`;
+    if (why === "deserted") {
+      fill(this.#notice, h("span", {}, "This account was deleted. What was written stays here."));
+      return;
+    }
     const forget = async () => {
       await this.#client.forget(chat.id);
       this.#shell.back();

@@ -67,8 +67,8 @@ class Phone {
         h("span", { class: "pill" }, h("span", { class: "visually-hidden" }, "badge "), String(push.badge)),
         iconButton("close", "Dismiss", () => card.remove()),
       ),
-      push.title && h("p", { class: "push-title" }, push.title),
-      h("p", { class: "push-body" }, push.body),
+      push.title && h("p", { class: "push-title", dir: "auto" }, push.title),
+      h("p", { class: "push-body", dir: "auto" }, push.body),
       h("p", { class: "push-result", title: result }, result),
     );
     return card;

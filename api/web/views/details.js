@@ -92,7 +92,7 @@ export class Details {
         : h(
             "h3",
             {},
-            title,
+            h("bdi", {}, title),
             chat.may("retitle") &&
               iconButton("pencil", "Rename the group", () => this.#rename(true), { data: { focusKey: "rename" } }),
           ),

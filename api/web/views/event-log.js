@@ -4,6 +4,7 @@
  */
 
 import { Ahead } from "../lib/ahead.js";
+import { jsonParts } from "../lib/text.js";
 import { exactTime, fullMoment } from "../lib/time.js";
 import { counted } from "../lib/words.js";
 import { Subscriptions, coalesce, h, icon, iconButton } from "./dom.js";
@@ -156,7 +157,7 @@ export class EventLog {
         h(
           "span",
           { class: "event-actor" },
-          actor,
+          h("bdi", {}, actor),
           Number.isInteger(n) && h("span", { class: "event-n" }, `message ${n}`),
         ),
       ),
@@ -174,16 +175,6 @@ export class EventLog {
 
 /** JSON, indented, keys and values in spans of their own. */
 function highlight(value) {
-  const text = JSON.stringify(value, null, 2);
-  const parts = [];
-  let at = 0;
-  for (const match of text.matchAll(/("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null|-?\d+(?:\.\d+)?)\b/g)) {
-    const [whole, string, colon] = match;
-    parts.push(text.slice(at, match.index));
-    const kind = string ? (colon ? "json-key" : "json-string") : "json-value";
-    parts.push(h("span", { class: kind }, string ?? whole), colon ?? "");
-    at = match.index + whole.length;
-  }
-  parts.push(text.slice(at));
-  return parts;
+  const parts = jsonParts(JSON.stringify(value, null, 2));
+  return parts.map(({ text, kind }) => (kind ? h("span", { class: `json-${kind}` }, text) : text));
 }

@@ -86,7 +86,7 @@ export class Members {
         "div",
         { class: "member-line" },
         avatar({ id: userId, name, presence: isMe ? null : people.presenceOf(userId).status, small: true }),
-        h("span", { class: "person-name" }, name, isMe && h("span", { class: "hint" }, " (you)")),
+        h("span", { class: "person-name" }, h("bdi", {}, name), isMe && h("span", { class: "hint" }, " (you)")),
         role !== "member" && h("span", { class: "badge" }, role),
         !isMe && iconButton("more", `Actions for ${name}`, fold, foldProps),
       ),

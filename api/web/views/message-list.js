@@ -110,7 +110,7 @@ export class MessageList {
     const chat = this.#chat;
     return {
       isGroup: chat.kind === "group",
-      mayWrite: !chat.gone && !chat.isPast,
+      mayWrite: !chat.gone && !chat.isPast && !chat.isDeserted,
       now: new Date(),
       nameOf: (userId) => (userId === this.#client.me.user_id ? "You" : people.nameOf(userId)),
       quote: (messageId) => this.#client.quote(chat.id, messageId),

@@ -1,6 +1,6 @@
 /** One row of the conversation as elements: a message, an event in words, or a place to be loaded. */
 
-import { isLong, linkParts, snippet } from "../lib/text.js";
+import { cut, isLong, linkParts, snippet } from "../lib/text.js";
 import { clockTime, dayLabel, fullMoment } from "../lib/time.js";
 import { eventLine, fileReason, reason } from "../lib/words.js";
 import { attachment, paintProgress } from "./attachment.js";
@@ -9,6 +9,7 @@ import { fill, h, iconButton } from "./dom.js";
 import { tick, tickLabel } from "./tick.js";
 
 const HOPELESS = new Set(["too_large", "invalid", "no_such_chat"]); // another try would end the same way
+const FOLDED_CHARS = 4_000; // more than a folded bubble shows, so that the rest costs nothing before it is asked for
 
 /**
  * `row` as Rows.at gives it; `scene`: `{isGroup, now, nameOf(id), quote(id), isUnfolded(key), mayWrite, link(fileId),
@@ -75,7 +76,7 @@ function bubbleLine(row, scene, { name, quoted, unfolded }) {
     scene.isGroup &&
       !mine &&
       row.first &&
-      h("div", { class: "sender", data: { colour: colourOf(message.sender_id) } }, name),
+      h("div", { class: "sender", data: { colour: colourOf(message.sender_id) } }, h("bdi", {}, name)),
     quoted !== undefined && quote(quoted, scene),
     message.file && !message.erased && attachment(row, scene),
     content(row, scene, unfolded),
@@ -107,7 +108,9 @@ function content(row, scene, unfolded) {
   if (!message.text && message.file) return null;
   if (message.text === null) return h("span", { class: "text erased" }, snippet(message));
   const long = isLong(message.text);
-  const text = h("span", { class: long && !unfolded ? "text folded" : "text", dir: "auto" }, textNodes(message.text));
+  const isFolded = long && !unfolded;
+  const shown = isFolded ? cut(message.text, FOLDED_CHARS) : message.text;
+  const text = h("span", { class: isFolded ? "text folded" : "text", dir: "auto" }, textNodes(shown));
   if (!long) return text;
   const fold = () => scene.act.unfold(row.key, !unfolded);
   return [
@@ -134,8 +137,8 @@ function quote(quoted, scene) {
   return h(
     "button",
     { type: "button", class: "quote", title: "Show this message", on: { click: () => scene.act.jump(quoted.seq) } },
-    h("b", {}, scene.nameOf(quoted.sender_id)),
-    h("span", {}, snippet(quoted, 120)),
+    h("b", { dir: "auto" }, scene.nameOf(quoted.sender_id)),
+    h("span", { dir: "auto" }, snippet(quoted, 120)),
   );
 }
 

@@ -1,16 +1,10 @@
 /** The dialog that starts a chat: with a person, with a group, or by the link of an open group. */
 
+import { chatIdIn } from "../lib/text.js";
 import { explain } from "../lib/words.js";
 import { openDialog } from "./dialog.js";
 import { busy, field, fill, h } from "./dom.js";
 import { PeoplePicker } from "./people-picker.js";
-
-const UUID = /[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}/i;
-
-/** The chat id in an invitation link, or in whatever was pasted; null without one. */
-function chatIdIn(text) {
-  return UUID.exec(text)?.[0].toLowerCase() ?? null;
-}
 
 export function newChat({ client, shell }) {
   const problem = h("p", { class: "problem", role: "alert" });

@@ -103,8 +103,8 @@ export class PeoplePicker {
           "aria-selected": String(this.chosen.has(user.user_id)),
           on: { click: () => this.#choose(user) },
         },
-        avatar({ id: user.user_id, name: user.display_name || user.username, small: true }),
-        h("span", { class: "person-name" }, user.display_name || user.username),
+        avatar({ id: user.user_id, name: this.#nameOf(user), small: true }),
+        h("bdi", { class: "person-name" }, this.#nameOf(user)),
         h("span", { class: "person-username" }, `@${user.username}`),
         this.chosen.has(user.user_id) && icon("check"),
       );
@@ -112,16 +112,20 @@ export class PeoplePicker {
     if (this.#active >= 0) this.#input.setAttribute("aria-activedescendant", `${this.#list.id}-${this.#active}`);
     else this.#input.removeAttribute("aria-activedescendant");
     const chip = (user) => {
-      const name = user.display_name || user.username;
+      const name = this.#nameOf(user);
       return h(
         "span",
         { class: "chip" },
-        name,
+        h("bdi", {}, name),
         iconButton("close", `Do not choose ${name}`, () => this.#choose(user)),
       );
     };
     fill(this.#chips, [...this.chosen.values()].map(chip));
     this.#list.children[this.#active]?.scrollIntoView({ block: "nearest" });
+  }
+
+  #nameOf(user) {
+    return this.#client.people.nameOf(user.user_id);
   }
 
   #choose(user) {

@@ -1,7 +1,7 @@
 /** The signed-in page: its panes, which of them show, the address, the shortcuts, the title. */
 
 import { Unreachable } from "../lib/http.js";
-import { snippet } from "../lib/text.js";
+import { isolated, snippet } from "../lib/text.js";
 import { Announcer } from "./announcer.js";
 import { ChatList } from "./chat-list.js";
 import { ConnectionBar } from "./connection-bar.js";
@@ -177,6 +177,10 @@ export class Shell {
     this.#toasts.tell(error);
   }
 
+  say(text) {
+    this.#toasts.say(text);
+  }
+
   async copy(text) {
     if (navigator.clipboard) {
       await navigator.clipboard.writeText(text);
@@ -275,8 +279,8 @@ export class Shell {
   #announce(chat, message) {
     if (chat.isMuted(this.#client.now())) return;
     const { store, people } = this.#client;
-    const where = chat.kind === "group" && chat.id !== this.#chatId ? ` in ${store.titleOf(chat)}` : "";
-    this.#announcer.say(`${people.nameOf(message.sender_id)}${where}: ${snippet(message, 120)}`);
+    const where = chat.kind === "group" && chat.id !== this.#chatId ? ` in ${isolated(store.titleOf(chat))}` : "";
+    this.#announcer.say(`${isolated(people.nameOf(message.sender_id))}${where}: ${snippet(message, 120)}`);
   }
 }
 
