@@ -223,7 +223,12 @@ class Hub:
             # Chats joined while we asked are not in the answer yet.
             wanted = behind | {chat_id for chat_id in user.chats if chat_id not in found}
             if not wanted:
-                break
+                return found
+        # In a chat that is busy each answer may be older than what was released since. What was released knows the
+        # members too: whoever is one of them must not be told that they are not.
+        for local in [self.chats[chat_id] for chat_id in wanted if chat_id in self.chats]:
+            if user not in local.here:
+                await local.show_late(user)
         return found
 
     def joined(self, user: User, chat_id: str, joined_seq: int, head: int | None = None) -> None:

@@ -558,3 +558,22 @@ async def test_a_second_device_shows_the_first_a_chat_that_it_missed(world: Worl
     assert types(phone.link.frames) == ["connected", "chat", "event", "event"]
     assert phone.events(ROOM) == [2, 3]
     assert tablet.link.frames[0]["chats"][ROOM]["head_seq"] == 3
+
+
+async def test_who_connects_while_a_chat_is_busy_is_not_told_that_they_are_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await say(world, ANA, "one")
+    await world.publish()
+    witness = await world.connect(ANA)
+    # As where the chat has moved on by the time of every answer.
+    monkeypatch.setattr(type(world.hub), "_seat", lambda hub, user, summary: False)
+    ben = await world.connect(BEN, resume={ROOM: 1})
+    await world.turn()
+    assert ben.link.of("gone") == []
+    assert ROOM in ben.link.of("connected")[0]["chats"]
+    assert ben.texts(ROOM) == ["one"]
+    await say(world, ANA, "two")
+    await world.publish()
+    assert ben.texts(ROOM)[-1] == "two"
+    assert witness.link.of("gone") == []
