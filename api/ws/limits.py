@@ -26,7 +26,7 @@ class Limits:
     chats_shown: int = 1_000
     """Chats in the `connected` frame, the newest."""
     typing_s: float = 1.0
-    """A connection's typing in a chat is passed on this often at most."""
+    """A user's typing in a chat is passed on this often at most."""
     reconnect_spread_s: float = 10.0
     """Clients of a draining gateway are told to come back at a random time within this."""
     leave_s: float = 5.0

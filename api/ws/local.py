@@ -62,6 +62,10 @@ class Link(Protocol):
         """Return when the socket takes more again, or is gone."""
 
 
+TYPED_AT_ONCE = 20
+"""Chats of one user for which it is noted; those of which the time has passed are forgotten then."""
+
+
 class LocalSession(Protocol):
     """What chats need to know of a connected session."""
 
@@ -95,7 +99,7 @@ def _end(session: LocalSession) -> None:
 class User:
     """Somebody with a session here, or with one that is just connecting."""
 
-    __slots__ = ("chats", "connecting", "sessions", "user_id")
+    __slots__ = ("chats", "connecting", "sessions", "typed", "user_id")
 
     def __init__(self, user_id: str) -> None:
         self.user_id = user_id
@@ -104,6 +108,19 @@ class User:
         self.connecting = 0
         self.chats: dict[str, Audience] = {}
         """The chats that the user is in, each as of its own cursor."""
+        self.typed: dict[str, float] | None = None
+        """Chat → when the user's typing in it was passed on last, by the timers' clock; None before the first."""
+
+    def may_type(self, chat_id: str, now: float, every_s: float) -> bool:
+        """Whether typing is passed on now, as it is once in `every_s` for each chat, from whichever session."""
+        if self.typed is None:
+            self.typed = {}
+        if now - self.typed.get(chat_id, -every_s) < every_s:
+            return False
+        if len(self.typed) >= TYPED_AT_ONCE:
+            self.typed = {chat: at for chat, at in self.typed.items() if now - at < every_s}
+        self.typed[chat_id] = now
+        return True
 
 
 @dataclass(slots=True)

@@ -79,10 +79,7 @@ def on_read(session: Session, frame: Read) -> None:
 def on_typing(session: Session, frame: Typing) -> None:
     if session.user is None or frame.chat_id not in session.user.chats:
         raise NoSuchChat("you are in no such chat")
-    now = session.gateway.timers.time()
-    typed = session.typed
-    if typed is None or typed[0] != frame.chat_id or now - typed[1] >= session.gateway.limits.typing_s:
-        session.typed = (frame.chat_id, now)
+    if session.user.may_type(frame.chat_id, session.gateway.timers.time(), session.gateway.limits.typing_s):
         session.gateway.hub.fanout.publish_typing(frame.chat_id, session.user_id)
 
 

@@ -59,7 +59,6 @@ class Session:
         "link",
         "session_id",
         "status",
-        "typed",
         "unanswered",
         "user",
         "user_id",
@@ -78,8 +77,6 @@ class Session:
         self.catching: CatchingUp | None = None
         self.lane: Lane | None = None
         self.watching: asyncio.Task[None] | None = None
-        self.typed: tuple[str, float] | None = None
-        """The chat that was typed in last, and when."""
         self.unanswered = 0
         """Commands that the client waits to hear of."""
         self._state = NEW

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from api.ws.limits import Limits
+from api.ws.local import TYPED_AT_ONCE, User
 from events.ids import uuid7
 from events.types import ChatCreated, MemberRemoved
 from tests.support.history import ANA, BEN, CLEO, NOON, ROOM
@@ -456,6 +457,29 @@ async def test_typing_is_told_to_the_others_and_not_more_than_once_a_second(worl
     ben.say("typing", chat_id=ROOM)
     assert len(ana.link.take()) == 1
     assert ben.link.frames == tablet.link.frames == []
+
+
+async def test_typing_in_two_chats_in_turns_from_two_sessions_is_told_once_a_second_each(world: World) -> None:
+    other = uuid7(NOON + timedelta(seconds=5))
+    await world.happen(ANA, other, ChatCreated("group", "Else", False, "all", [ANA, BEN]))
+    ana, ben, tablet = await world.connect(ANA), await world.connect(BEN), await world.connect(BEN)
+    ana.link.take()
+    for _ in range(50):
+        for client in (ben, tablet):
+            client.say("typing", chat_id=ROOM)
+            client.say("typing", chat_id=other)
+    assert [told["chat_id"] for told in ana.link.take()] == [ROOM, other]
+    world.timers.move(1.0)
+    ben.say("typing", chat_id=other)
+    assert [told["chat_id"] for told in ana.link.take()] == [other]
+
+
+def test_of_where_somebody_typed_long_ago_nothing_is_kept() -> None:
+    user = User(BEN)
+    for number in range(1_000):
+        assert user.may_type(f"chat {number}", float(number), 1.0)
+    assert user.typed is not None
+    assert len(user.typed) <= TYPED_AT_ONCE
 
 
 async def test_typing_where_one_is_no_member_is_an_error(world: World) -> None:
