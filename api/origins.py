@@ -31,6 +31,6 @@ def _parts(origin: str) -> tuple[str, tuple[str, int]] | None:
         port, name = parts.port, parts.hostname
     except ValueError:
         return None
-    if parts.scheme not in DEFAULT_PORTS or not name or "@" in parts.netloc or parts.path or parts.query:
+    if parts.scheme not in DEFAULT_PORTS or not name or "@" in parts.netloc or not origin.endswith(parts.netloc):
         return None
     return parts.scheme, (name.removesuffix("."), DEFAULT_PORTS[parts.scheme] if port is None else port)

@@ -119,6 +119,8 @@ class User:
             return False
         if len(self.typed) >= TYPED_AT_ONCE:
             self.typed = {chat: at for chat, at in self.typed.items() if now - at < every_s}
+            if len(self.typed) >= TYPED_AT_ONCE:
+                return False  # nobody types in so many chats at once
         self.typed[chat_id] = now
         return True
 

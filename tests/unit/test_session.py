@@ -480,6 +480,7 @@ def test_of_where_somebody_typed_long_ago_nothing_is_kept() -> None:
         assert user.may_type(f"chat {number}", float(number), 1.0)
     assert user.typed is not None
     assert len(user.typed) <= TYPED_AT_ONCE
+    assert sum(user.may_type(f"another {number}", 1_000.0, 1.0) for number in range(1_000)) <= TYPED_AT_ONCE
 
 
 async def test_typing_where_one_is_no_member_is_an_error(world: World) -> None:
