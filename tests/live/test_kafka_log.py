@@ -277,10 +277,15 @@ async def test_a_callback_that_raises_does_not_hold_up_the_others(
         if number % 2:
             raise ZeroDivisionError
 
+    warm: list[Position] = []
+    while not warm:
+        with suppress(Unavailable):  # a broker that has just begun, on a busy machine
+            warm.append(await sender.confirmed(topic, b"", b"x", partition=0))
     for number in range(10):
         sender.send(topic, b"", b"x", partial(done, number), partition=0)
     await sender.confirmed(topic, b"", b"x", partition=0)
-    assert [position.offset for position in answers if position] == list(range(10))
+    first = warm[0].offset + 1
+    assert [position.offset for position in answers if position] == list(range(first, first + 10))
     assert caplog.text.count("telling who sent a record failed for one") == 5
 
 
