@@ -85,12 +85,20 @@ class Checkpoints:
 
     def look(self) -> None:
         """Begin if the write-ahead log has grown enough. Cheap: call it after commits, now and then."""
-        if self._running or self.is_ready or self._wal.stat().st_size < self._above_bytes:
+        if self._running or self.is_ready or self._size() < self._above_bytes:
             return
         if self._committer is None:
             self._committer = Committer("checkpoint")
         self._running = True
         self._committer.submit(self._copy, self._copied)
+
+    def _size(self) -> int:
+        """Of the write-ahead log, in bytes; 0 where there is none, as when its database could not be opened again:
+        whoever looks then has others to answer."""
+        try:
+            return self._wal.stat().st_size
+        except OSError:
+            return 0
 
     def finish(self, db: sqlite3.Connection, done: Callable[[], None]) -> None:
         """Copy the rest through the writer's own connection, which must rest until `done` is called."""

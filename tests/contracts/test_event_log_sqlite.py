@@ -137,3 +137,23 @@ async def test_a_log_whose_disk_is_full_is_not_ready(tmp_path: Path, monkeypatch
     with pytest.raises(Unavailable, match="full"):
         await log.ping()
     await log.close()
+
+
+async def test_a_log_that_cannot_be_opened_again_answers_everybody_and_goes_on_once_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = SqliteLog(tmp_path / "log.db", Clock())
+
+    def closed_for_good(partitions: int) -> None:
+        (tmp_path / "log.db-wal").unlink(missing_ok=True)  # as where the folder is away
+        raise Unavailable("no such folder")
+
+    log._db = Disk(log._db, lambda asked: asked == "COMMIT")  # type: ignore[assignment]
+    monkeypatch.setattr(log, "_open", closed_for_good)
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(append(log, event(0)), 5)
+    monkeypatch.undo()
+    with pytest.raises(Unavailable):  # this one finds it closed, and opens it
+        await asyncio.wait_for(append(log, event(1)), 5)
+    assert await asyncio.wait_for(append(log, event(2)), 5) == [Position(0, 0)]
+    await log.close()
